@@ -1,3 +1,4 @@
+// Package main pins modules until their first importer lands.
 package main
 
 import (

@@ -1,0 +1,71 @@
+# Hauberk. `make help` says what there is.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+BIN     := bin
+BINARIES := hauberk hauberk-agent
+LDFLAGS := -s -w -X main.version=$(VERSION)
+GOBUILD  = CGO_ENABLED=0 GOTOOLCHAIN="$${GOTOOLCHAIN:-$$(deploy/go.sh)}" go build -trimpath -ldflags '$(LDFLAGS)'
+GO       = GOTOOLCHAIN="$${GOTOOLCHAIN:-$$(deploy/go.sh)}" go
+ARGS ?=
+
+# Tests that change the machine (BPF, namespaces) run as root only; there no
+# skip is allowed.
+NEED ?= $(if $(filter 0,$(shell id -u)),all,)
+
+.PHONY: help
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## install what building needs (Debian packages, a Go toolchain)
+	@deploy/setup.sh build
+
+.PHONY: build
+build: setup ## build the binaries into bin/
+	@mkdir -p $(BIN)
+	@for b in $(BINARIES); do echo "building $(BIN)/$$b" >&2; $(GOBUILD) -o $(BIN)/$$b ./cmd/$$b; done
+
+.PHONY: up
+up: build ## build and start everything on this machine; ARGS="--data-dir DIR ..."
+	@exec $(BIN)/hauberk up $(ARGS)
+
+.PHONY: test
+test: ## install what the tests need, then lint and run all of them
+	@deploy/setup.sh test
+	@$(MAKE) --no-print-directory build lint
+	@echo "testing (NEED=$(NEED))" >&2
+	@NEED=$(NEED) $(GO) test -timeout 20m ./...
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck, shellcheck
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go' | grep -v -E '\.pb\.go$$')); \
+	  if [ -n "$$unformatted" ]; then echo "gofmt these: $$unformatted" >&2; exit 1; fi
+	@$(GO) vet ./...
+	@cd tools/staticcheck && $(subst deploy/,../../deploy/,$(GO)) build -o ../../$(BIN)/staticcheck honnef.co/go/tools/cmd/staticcheck
+	@$(BIN)/staticcheck ./...
+	@if command -v shellcheck >/dev/null; then shellcheck -S warning $$(git ls-files '*.sh' .ci/run); fi
+
+.PHONY: generate
+generate: ## rebuild what is generated: protobuf, field table, BPF objects, console
+	@deploy/setup.sh develop
+	@proto/generate.sh
+	@$(GO) generate ./...
+	@console/build.sh
+
+.PHONY: release
+release: setup ## build the binaries for amd64 and arm64 into bin/<arch>/
+	@for arch in amd64 arm64; do for b in $(BINARIES); do \
+	  echo "building $(BIN)/$$arch/$$b" >&2; GOOS=linux GOARCH=$$arch $(GOBUILD) -o $(BIN)/$$arch/$$b ./cmd/$$b; done; done
+
+.PHONY: install
+install: build ## install binaries and systemd units below DESTDIR
+	install -D -m 0755 -t $(DESTDIR)/usr/bin $(BINARIES:%=$(BIN)/%)
+	install -D -m 0644 -t $(DESTDIR)/usr/lib/systemd/system deploy/systemd/*.service
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf $(BIN)
