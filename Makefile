@@ -8,8 +8,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BIN     := bin
 BINARIES := hauberk hauberk-agent
 LDFLAGS := -s -w -X main.version=$(VERSION)
-GOBUILD  = CGO_ENABLED=0 GOTOOLCHAIN="$${GOTOOLCHAIN:-$$(deploy/go.sh)}" go build -trimpath -ldflags '$(LDFLAGS)'
-GO       = GOTOOLCHAIN="$${GOTOOLCHAIN:-$$(deploy/go.sh)}" go
+GOBUILD  = CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 ARGS ?=
 
 # Tests that change the machine (BPF, namespaces) run as root only; there no
@@ -38,14 +37,14 @@ test: ## install what the tests need, then lint and run all of them
 	@deploy/setup.sh test
 	@$(MAKE) --no-print-directory build lint
 	@echo "testing (NEED=$(NEED))" >&2
-	@NEED=$(NEED) $(GO) test -timeout 20m ./...
+	@NEED=$(NEED) go test -timeout 20m ./...
 
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck, shellcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go' | grep -v -E '\.pb\.go$$')); \
 	  if [ -n "$$unformatted" ]; then echo "gofmt these: $$unformatted" >&2; exit 1; fi
-	@$(GO) vet ./...
-	@cd tools/staticcheck && $(subst deploy/,../../deploy/,$(GO)) build -o ../../$(BIN)/staticcheck honnef.co/go/tools/cmd/staticcheck
+	@go vet ./...
+	@cd tools/staticcheck && go build -o ../../$(BIN)/staticcheck honnef.co/go/tools/cmd/staticcheck
 	@$(BIN)/staticcheck ./...
 	@if command -v shellcheck >/dev/null; then shellcheck -S warning $$(git ls-files '*.sh' .ci/run); fi
 
@@ -53,7 +52,7 @@ lint: ## gofmt, go vet, staticcheck, shellcheck
 generate: ## rebuild what is generated: protobuf, field table, BPF objects, console
 	@deploy/setup.sh develop
 	@proto/generate.sh
-	@$(GO) generate ./...
+	@go generate ./...
 	@console/build.sh
 
 .PHONY: release

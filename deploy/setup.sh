@@ -37,9 +37,8 @@ need() { # need PROGRAM PACKAGE...
   command -v "$program" >/dev/null || install "$@"
 }
 
-# Any Go since 1.21 fetches the toolchain that go.mod asks for as a module
-# (GOTOOLCHAIN, see the Makefile). Debian 12's own is older, so it comes from
-# backports there.
+# Any Go since 1.21 fetches the release that go.mod asks for as a module.
+# Debian 12's own is older, so it comes from backports there.
 go_minor() { go env GOVERSION 2>/dev/null | sed -n 's/^go1\.\([0-9]*\).*/\1/p'; }
 
 setup_go() {
