@@ -57,6 +57,9 @@ func needed(re *syntax.Regexp, cost func([]byte) float64) [][]byte {
 // (long s), and everything outside ASCII itself.
 func one(re *syntax.Regexp, cost func([]byte) float64) [][]byte {
 	text := string(re.Rune)
+	if strings.ContainsRune(text, utf8.RuneError) {
+		return nil // matches any invalid byte
+	}
 	if re.Flags&syntax.FoldCase == 0 {
 		return [][]byte{[]byte(text)}
 	}

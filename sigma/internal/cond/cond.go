@@ -296,3 +296,10 @@ func (e *Expr) Resolve(names []string) error {
 	}
 	return errors.Join(errs...)
 }
+
+// HasNot reports whether e holds a negation.
+func (e *Expr) HasNot() bool {
+	found := false
+	e.Walk(func(x *Expr) { found = found || x.Op == Not })
+	return found
+}

@@ -174,7 +174,7 @@ func isWord(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsD
 func Windash(p Pattern) ([]Pattern, error) {
 	out := []Pattern{nil}
 	before := rune(' ')
-	for i, part := range p {
+	for _, part := range p {
 		if part.Kind != Literal {
 			for j := range out {
 				out[j] = append(out[j], part)
@@ -281,6 +281,9 @@ func Expand(s string, lookup func(name string) ([]string, bool)) ([]string, erro
 // NeedsUnicode reports whether p holds letters that ASCII folding misses.
 func (p Pattern) NeedsUnicode() bool {
 	for _, part := range p {
+		if !utf8.ValidString(part.Bytes) {
+			return false // an encoding, not letters
+		}
 		for i := 0; i < len(part.Bytes); {
 			r, n := utf8.DecodeRuneInString(part.Bytes[i:])
 			if r >= utf8.RuneSelf && r != utf8.RuneError && unicode.SimpleFold(r) != r {
