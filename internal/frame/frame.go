@@ -42,6 +42,12 @@ func Read(r io.Reader, buf []byte, limit int) ([]byte, error) {
 	if _, err := io.ReadFull(r, header[:]); err != nil {
 		return buf[:0], err
 	}
+	return ReadBody(r, header, buf, limit)
+}
+
+// ReadBody is Read after the caller has read the prefix itself, so that
+// waiting for a frame need not hold a buffer.
+func ReadBody(r io.Reader, header [HeaderSize]byte, buf []byte, limit int) ([]byte, error) {
 	n := int(binary.BigEndian.Uint32(header[:]))
 	if n > limit {
 		return buf[:0], fmt.Errorf("%w: %d bytes, limit %d", ErrTooLarge, n, limit)
