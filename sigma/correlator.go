@@ -281,7 +281,7 @@ func (m *match) fields(paths []fieldPath) ([]string, bool) {
 // by commas.
 func textOf(ev Event, s slot) (string, bool) {
 	var v slotValue
-	if !ev.Value(s.field, &v.val) || v.val.Kind == KindInvalid {
+	if !ev.Value(s.field, &v.val) || v.val.isNothing() {
 		return "", false
 	}
 	v.present = true

@@ -17,7 +17,7 @@ type Kind uint8
 const (
 	KindInvalid Kind = iota
 	KindText         // Value.Bytes, UTF-8 or not
-	KindList         // Value.List, each like KindText
+	KindList         // Value.List, each like KindText; an empty list is an absent field
 	KindInt          // Value.Int
 	KindBool         // Value.Int, 0 or 1; its text is "false" or "true"
 	KindIP           // Value.Bytes, 4 or 16 bytes
@@ -42,6 +42,10 @@ type Value struct {
 	Bytes []byte
 	List  [][]byte
 	Int   int64
+}
+
+func (v *Value) isNothing() bool {
+	return v.Kind == KindInvalid || v.Kind == KindList && len(v.List) == 0
 }
 
 // Event is what rules are matched against. Value is called at most once per

@@ -227,7 +227,7 @@ func (sc *Scratch) load(id int32) *slotValue {
 	v.epoch, v.hasText, v.isFolded = sc.epoch, false, false
 	d := &sc.set.slots[id]
 	if d.element == wholeField {
-		v.present = sc.ev.Value(d.field, &v.val) && v.val.Kind != KindInvalid
+		v.present = sc.ev.Value(d.field, &v.val) && !v.val.isNothing()
 		return v
 	}
 	base := sc.load(d.base)
@@ -310,7 +310,6 @@ func (v *slotValue) empty() bool {
 				return true
 			}
 		}
-		return len(v.val.List) == 0
 	}
 	return false
 }

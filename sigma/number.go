@@ -25,8 +25,10 @@ func parseNumber(s string) (number, bool) {
 	if i, err := strconv.ParseInt(digits, base, 64); err == nil {
 		return number{i: i, f: float64(i), isInt: true}, true
 	}
-	if c := s[0]; c != '-' && c != '+' && c != '.' && (c < '0' || c > '9') {
-		return number{}, false // no "inf", no "nan"
+	for _, c := range []byte(s) {
+		if (c < '0' || c > '9') && c != '-' && c != '+' && c != '.' && c != 'e' && c != 'E' {
+			return number{}, false // no "inf", "nan", hexadecimal floats, underscores
+		}
 	}
 	f, err := strconv.ParseFloat(s, 64)
 	if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {

@@ -114,7 +114,8 @@ func timeOfText(b []byte) (time.Time, bool) {
 			return time.Time{}, false
 		}
 	}
-	return time.Date(year, time.Month(month), day, hour, minute, 0, 0, time.UTC), true
+	t := time.Date(year, time.Month(month), day, hour, minute, 0, 0, time.UTC)
+	return t, t.Day() == day
 }
 
 func digits(b []byte) (n int, ok bool) {
@@ -134,7 +135,7 @@ func addrOfText(b []byte) (netip.Addr, bool) {
 	}
 	if bytes.IndexByte(b, ':') >= 0 {
 		a, err := netip.ParseAddr(string(b))
-		return a.Unmap().WithZone(""), err == nil
+		return a.Unmap(), err == nil
 	}
 	var ip [4]byte
 	for i := range ip {
