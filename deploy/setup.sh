@@ -75,6 +75,7 @@ if [ "$what" = test ] || [ "$what" = develop ]; then
   need curl curl
   need chromium chromium
   need shellcheck shellcheck
+  need /usr/sbin/apache2 apache2-bin
 fi
 if [ "$what" = develop ]; then
   need clang clang
