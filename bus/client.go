@@ -70,9 +70,11 @@ func newCounters(r *obs.Registry) counters {
 }
 
 // How the client waits. Long polls make an idle consumer nearly free: the
-// broker answers a fetch as soon as one byte is there.
+// broker answers a fetch as soon as one byte is there. A fetch that waits
+// holds up the next one on its connection after a rebalance or an aborted
+// transaction, so it must not wait long.
 const (
-	fetchMaxWait      = 5 * time.Second
+	fetchMaxWait      = 500 * time.Millisecond
 	fetchMaxBytes     = 8 << 20
 	retryMin          = 50 * time.Millisecond
 	retryMax          = time.Second

@@ -7,9 +7,6 @@ import "slices"
 type Topic struct {
 	Name       string
 	Partitions int32
-	// Compact keeps the newest value of each key for ever; otherwise old
-	// records are deleted by size and age.
-	Compact bool
 	// Share is the topic's part of the whole retention, in percent.
 	Share int64
 }
@@ -34,7 +31,7 @@ func Topics() []Topic {
 	return []Topic{
 		{Name: Events, Partitions: 8, Share: 80},
 		{Name: Alerts, Partitions: 4, Share: 10},
-		{Name: Presence, Partitions: 4, Share: 5, Compact: true},
+		{Name: Presence, Partitions: 4, Share: 5},
 		{Name: Results, Partitions: 4, Share: 5},
 	}
 }

@@ -65,13 +65,14 @@ func (c *Client) transact(ctx context.Context, session *kgo.GroupTransactSession
 	if failure != nil {
 		c.count.handleFailed.Inc()
 		failure = fmt.Errorf("transform messages of group %s: %w", g.Name, failure)
-	} else {
-		failure = c.publishIn(ctx, session, out)
 	}
-	// The end of the transaction is tried even when ctx just ended, or the
-	// broker would wait for its time-out.
+	// What f has decided is published and the transaction ended even when ctx
+	// just ended, or the broker would wait for its time-out.
 	endCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
+	if failure == nil {
+		failure = c.publishIn(endCtx, session, out)
+	}
 	committed, err := session.End(endCtx, kgo.TransactionEndTry(failure == nil))
 	switch {
 	case failure != nil:

@@ -13,7 +13,7 @@ type Limit struct {
 	// Above is the size in bytes beyond which messages go, To the size that
 	// is then aimed at.
 	Above, To int64
-	// Age is how old messages may get; it does not apply to compacted topics.
+	// Age is how old messages may get.
 	Age time.Duration
 }
 
@@ -23,7 +23,7 @@ type Limit struct {
 // to go on with. It returns how many messages went.
 func (c *Client) Trim(ctx context.Context, u Usage, limit Limit) (int64, error) {
 	expired := map[int32]int64{}
-	if limit.Age > 0 && !compacted(u.Topic) {
+	if limit.Age > 0 {
 		listed, err := c.admin.ListOffsetsAfterMilli(ctx, time.Now().Add(-limit.Age).UnixMilli(), u.Topic)
 		if err != nil {
 			return 0, fmt.Errorf("list expired offsets of %s: %w", u.Topic, classify(err))
@@ -56,15 +56,6 @@ func (c *Client) Trim(ctx context.Context, u Usage, limit Limit) (int64, error) 
 	return total, nil
 }
 
-func compacted(topic string) bool {
-	for _, t := range Topics() {
-		if t.Name == topic {
-			return t.Compact
-		}
-	}
-	return false
-}
-
 // plan decides, without I/O, up to which offset each partition is trimmed.
 // Bytes are taken from all partitions in proportion to what each may give.
 func plan(u Usage, limit Limit, expired map[int32]int64) map[int32]int64 {
@@ -92,4 +83,36 @@ func plan(u Usage, limit Limit, expired map[int32]int64) map[int32]int64 {
 		}
 	}
 	return out
+}
+
+// RewindCommits moves commits beyond the end of their partition, which a log
+// that lost its tail leaves behind, back to the end; or else the group would
+// skip what takes those offsets next. Members must not be connected. It
+// returns how many commits it moved.
+func (c *Client) RewindCommits(ctx context.Context) (int, error) {
+	commits, err := c.commits(ctx)
+	if err != nil {
+		return 0, err
+	}
+	ends, err := c.admin.ListEndOffsets(ctx, topicNames()...)
+	if err != nil {
+		return 0, fmt.Errorf("list newest offsets: %w", classify(err))
+	}
+	moved := 0
+	for group, offsets := range commits {
+		back := kadm.Offsets{}
+		offsets.Each(func(o kadm.OffsetResponse) {
+			if end, ok := ends.Lookup(o.Topic, o.Partition); ok && end.Err == nil && o.At > end.Offset {
+				back.AddOffset(o.Topic, o.Partition, end.Offset, -1)
+				moved++
+			}
+		})
+		if len(back) == 0 {
+			continue
+		}
+		if err := c.admin.CommitAllOffsets(ctx, group, back); err != nil {
+			return 0, fmt.Errorf("rewind commits of group %s: %w", group, classify(err))
+		}
+	}
+	return moved, nil
 }

@@ -334,8 +334,8 @@ func (c *Client) CreateTopics(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ask for cluster id: %w", classify(err))
 	}
+	configs := topicConfigs(metadata.Cluster == EmbeddedClusterID)
 	for _, t := range Topics() {
-		configs := topicConfigs(t, metadata.Cluster == EmbeddedClusterID)
 		_, err := c.admin.CreateTopic(ctx, t.Partitions, -1, configs, t.Name)
 		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 			return fmt.Errorf("create topic %s: %w", t.Name, classify(err))
@@ -344,11 +344,8 @@ func (c *Client) CreateTopics(ctx context.Context) error {
 	return nil
 }
 
-func topicConfigs(t Topic, embedded bool) map[string]*string {
+func topicConfigs(embedded bool) map[string]*string {
 	set := map[string]string{"max.message.bytes": strconv.Itoa(MaxMessageBytes), "cleanup.policy": "delete"}
-	if t.Compact {
-		set["cleanup.policy"] = "compact"
-	}
 	if embedded {
 		// Package broker deletes, because it knows the slowest group.
 		set["retention.bytes"], set["retention.ms"] = "-1", "-1"

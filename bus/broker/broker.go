@@ -140,14 +140,22 @@ func Run(ctx context.Context, config Config, deps Deps) error {
 	return j.run(ctx)
 }
 
-// prepare makes the declared topics through the not yet public socket.
+// prepare makes the declared topics, and takes back commits beyond the end of
+// a log that lost its tail, through the not yet public socket.
 func prepare(ctx context.Context, socket string, log *slog.Logger) error {
 	client, err := connect(ctx, socket, log)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	return client.CreateTopics(ctx)
+	if err := client.CreateTopics(ctx); err != nil {
+		return err
+	}
+	n, err := client.RewindCommits(ctx)
+	if n > 0 {
+		log.Warn("broker log lost its end in a crash, groups go back to it", "partitions", n)
+	}
+	return err
 }
 
 func connect(ctx context.Context, socket string, log *slog.Logger) (*bus.Client, error) {
@@ -199,15 +207,11 @@ func brokerConfigs(config Config) map[string]string {
 	return map[string]string{
 		"log.retention.bytes":       strconv.FormatInt(config.RetentionBytes, 10),
 		"log.retention.ms":          "-1",
-		"log.cleaner.backoff.ms":    strconv.FormatInt(compactEvery.Milliseconds(), 10),
 		"offsets.retention.minutes": strconv.Itoa(never),
 		"state.log.compact.bytes":   strconv.Itoa(1 << 20),
 		"message.max.bytes":         strconv.Itoa(bus.MaxMessageBytes),
 	}
 }
-
-// compactEvery is how often compacted topics shed superseded messages.
-const compactEvery = 10 * time.Minute
 
 // listener is the private Unix socket. Its address reads as host:port,
 // because kfake advertises it; bus.EmbeddedAddress resolves nowhere.
