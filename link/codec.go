@@ -51,7 +51,7 @@ type Compressor struct {
 func NewCompressor(id uint32) (*Compressor, error) {
 	options := []zstd.EOption{
 		zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(window),
-		zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderCRC(false), // TLS authenticates every byte
+		zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false), // TLS authenticates every byte
 		zstd.WithSingleSegment(true),
 	}
 	switch id {
