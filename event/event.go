@@ -127,6 +127,8 @@ type Record struct {
 	Observed int64 // when the node saw it, Unix ns
 	Time     int64 // when it happened, Unix ns; Observed if unknown
 	Event    *Event
+
+	scratch scratch
 }
 
 // Check reports what makes the batch unusable: a node id of the wrong size,
@@ -158,10 +160,15 @@ func (b *Batch) LastSequence() uint64 {
 // Records yields the batch's events in order. The Record is reused: copy what
 // must outlive one step. Check must have passed.
 func (b *Batch) Records(yield func(int, *Record) bool) {
-	r := Record{Tenant: b.Tenant, Host: b.Host}
-	r.ID.Node = NodeID(b.Node)
-	r.ID.Incarnation = b.Incarnation
-	r.ID.Sequence = b.FirstSequence - 1
+	var r Record
+	b.Each(&r, yield)
+}
+
+// Each is Records with a Record of the caller, whose scratch it reuses: a
+// caller with many batches allocates nothing.
+func (b *Batch) Each(r *Record, yield func(int, *Record) bool) {
+	r.Tenant, r.Host = b.Tenant, b.Host
+	r.ID = ID{Node: NodeID(b.Node), Incarnation: b.Incarnation, Sequence: b.FirstSequence - 1}
 	for i, e := range b.Events {
 		if e == nil {
 			e = &Event{}
@@ -170,7 +177,8 @@ func (b *Batch) Records(yield func(int, *Record) bool) {
 		r.Observed = b.BaseTime + e.ObservedDelta
 		r.Time = r.Observed - e.Lag
 		r.Event = e
-		if !yield(i, &r) {
+		r.scratch.reset()
+		if !yield(i, r) {
 			return
 		}
 	}

@@ -5,10 +5,18 @@
 // reader skips what it does not know.
 //
 // The trailing comment of a field is read by tools/fieldgen and becomes the
-// table in event/fields.gen.go:
-//   ecs:<name>    the Elastic Common Schema 9 name (hauberk.* where ECS has none)
-//   ocsf:<path>   the attribute of OCSF 1.3 it is exported as
-//   -             the field is not searchable
+// table in event/fields.gen.go and docs/formats/fields.md:
+//   ecs:<name>     the Elastic Common Schema 9 name (hauberk.* where ECS has none)
+//   ocsf:<path>    the attribute of OCSF 1.3 it is exported as; a[].b is an array
+//                  of objects
+//   ip             4 or 16 bytes of an address
+//   list           texts separated by NUL
+//   time           Unix ns
+//   zero           zero is a value, not absence, where the message is present
+//   number         an enum, shown as its number
+//   words:<a>,<b>  a bool, shown as a when false and as b when true
+//   -              the field is not searchable
+//   -- <note>      for people
 // Text that comes from a kernel or from the network is `bytes`, because it
 // need not be UTF-8.
 
@@ -671,7 +679,7 @@ type Event struct {
 	Lag           int64                  `protobuf:"zigzag64,3,opt,name=lag,proto3" json:"lag,omitempty"`                                          // ns between the event itself and its observation, 0 if unknown
 	// Who did it: present on every event a process caused.
 	Process   *Process  `protobuf:"bytes,4,opt,name=process,proto3" json:"process,omitempty"`
-	Collector Collector `protobuf:"varint,5,opt,name=collector,proto3,enum=hauberk.event.v1.Collector" json:"collector,omitempty"`
+	Collector Collector `protobuf:"varint,5,opt,name=collector,proto3,enum=hauberk.event.v1.Collector" json:"collector,omitempty"` // ecs:event.provider ocsf:metadata.log_provider
 	// Types that are valid to be assigned to Body:
 	//
 	//	*Event_Exec
@@ -954,12 +962,12 @@ type Process struct {
 	Pid              uint32                 `protobuf:"varint,1,opt,name=pid,proto3" json:"pid,omitempty"`                                                  // ecs:process.pid ocsf:process.pid
 	Start            uint64                 `protobuf:"varint,2,opt,name=start,proto3" json:"start,omitempty"`                                              // ecs:hauberk.process.start ocsf:process.created_time -- ns since boot
 	Executable       []byte                 `protobuf:"bytes,3,opt,name=executable,proto3" json:"executable,omitempty"`                                     // ecs:process.executable ocsf:process.file.path
-	Args             []byte                 `protobuf:"bytes,4,opt,name=args,proto3" json:"args,omitempty"`                                                 // ecs:process.args ocsf:process.cmd_line -- argv, NUL separated
+	Args             []byte                 `protobuf:"bytes,4,opt,name=args,proto3" json:"args,omitempty"`                                                 // ecs:process.args ocsf:unmapped.args list -- argv, NUL separated
 	ArgsLength       uint32                 `protobuf:"varint,5,opt,name=args_length,json=argsLength,proto3" json:"args_length,omitempty"`                  // ecs:hauberk.process.args_length ocsf:unmapped.args_length -- true bytes of argv where args was cut, else 0
 	WorkingDirectory []byte                 `protobuf:"bytes,6,opt,name=working_directory,json=workingDirectory,proto3" json:"working_directory,omitempty"` // ecs:process.working_directory ocsf:process.working_directory
-	Uid              uint32                 `protobuf:"varint,7,opt,name=uid,proto3" json:"uid,omitempty"`                                                  // ecs:user.id ocsf:process.user.uid
-	Gid              uint32                 `protobuf:"varint,8,opt,name=gid,proto3" json:"gid,omitempty"`                                                  // ecs:group.id ocsf:process.user.groups.uid
-	LoginUid         uint32                 `protobuf:"varint,9,opt,name=login_uid,json=loginUid,proto3" json:"login_uid,omitempty"`                        // ecs:hauberk.user.login_id ocsf:process.session.uid -- audit loginuid + 1; 0: unset
+	Uid              uint32                 `protobuf:"varint,7,opt,name=uid,proto3" json:"uid,omitempty"`                                                  // ecs:user.id ocsf:process.user.uid zero
+	Gid              uint32                 `protobuf:"varint,8,opt,name=gid,proto3" json:"gid,omitempty"`                                                  // ecs:group.id ocsf:process.user.groups[].uid zero
+	LoginUid         uint32                 `protobuf:"varint,9,opt,name=login_uid,json=loginUid,proto3" json:"login_uid,omitempty"`                        // ecs:hauberk.user.login_id ocsf:process.session.uid zero -- audit loginuid + 1; 0: unset
 	User             string                 `protobuf:"bytes,10,opt,name=user,proto3" json:"user,omitempty"`                                                // ecs:user.name ocsf:process.user.name
 	Tty              []byte                 `protobuf:"bytes,11,opt,name=tty,proto3" json:"tty,omitempty"`                                                  // ecs:process.tty.name ocsf:process.session.terminal
 	Cgroup           uint64                 `protobuf:"varint,12,opt,name=cgroup,proto3" json:"cgroup,omitempty"`                                           // ecs:hauberk.process.cgroup_id ocsf:unmapped.cgroup_id
@@ -967,9 +975,9 @@ type Process struct {
 	Name             []byte                 `protobuf:"bytes,14,opt,name=name,proto3" json:"name,omitempty"`                                                // ecs:process.name ocsf:process.name -- comm, at most 15 bytes
 	// Nearest first: parent, grandparent, ... At most event.MaxAncestors.
 	Ancestors     []*Ancestor `protobuf:"bytes,15,rep,name=ancestors,proto3" json:"ancestors,omitempty"`                            // ecs:process.parent ocsf:process.parent_process
-	Sha256        string      `protobuf:"bytes,16,opt,name=sha256,proto3" json:"sha256,omitempty"`                                  // ecs:process.hash.sha256 ocsf:process.file.hashes.value
-	Session       uint32      `protobuf:"varint,17,opt,name=session,proto3" json:"session,omitempty"`                               // ecs:process.session_leader.pid ocsf:process.session.uuid
-	EffectiveUid  uint32      `protobuf:"varint,18,opt,name=effective_uid,json=effectiveUid,proto3" json:"effective_uid,omitempty"` // ecs:user.effective.id ocsf:process.auid
+	Sha256        string      `protobuf:"bytes,16,opt,name=sha256,proto3" json:"sha256,omitempty"`                                  // ecs:process.hash.sha256 ocsf:process.file.hashes[].value
+	Session       uint32      `protobuf:"varint,17,opt,name=session,proto3" json:"session,omitempty"`                               // ecs:process.session_leader.pid ocsf:unmapped.session_leader
+	EffectiveUid  uint32      `protobuf:"varint,18,opt,name=effective_uid,json=effectiveUid,proto3" json:"effective_uid,omitempty"` // ecs:user.effective.id ocsf:unmapped.effective_uid zero
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1135,9 +1143,9 @@ type Ancestor struct {
 	Pid              uint32                 `protobuf:"varint,1,opt,name=pid,proto3" json:"pid,omitempty"`                                                  // ecs:process.parent.pid ocsf:process.parent_process.pid
 	Start            uint64                 `protobuf:"varint,2,opt,name=start,proto3" json:"start,omitempty"`                                              // ecs:hauberk.process.parent.start ocsf:process.parent_process.created_time
 	Executable       []byte                 `protobuf:"bytes,3,opt,name=executable,proto3" json:"executable,omitempty"`                                     // ecs:process.parent.executable ocsf:process.parent_process.file.path
-	Args             []byte                 `protobuf:"bytes,4,opt,name=args,proto3" json:"args,omitempty"`                                                 // ecs:process.parent.args ocsf:process.parent_process.cmd_line
+	Args             []byte                 `protobuf:"bytes,4,opt,name=args,proto3" json:"args,omitempty"`                                                 // ecs:process.parent.args ocsf:unmapped.parent_args list
 	Name             []byte                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`                                                 // ecs:process.parent.name ocsf:process.parent_process.name
-	Uid              uint32                 `protobuf:"varint,6,opt,name=uid,proto3" json:"uid,omitempty"`                                                  // ecs:process.parent.user.id ocsf:process.parent_process.user.uid
+	Uid              uint32                 `protobuf:"varint,6,opt,name=uid,proto3" json:"uid,omitempty"`                                                  // ecs:process.parent.user.id ocsf:process.parent_process.user.uid zero
 	WorkingDirectory []byte                 `protobuf:"bytes,7,opt,name=working_directory,json=workingDirectory,proto3" json:"working_directory,omitempty"` // ecs:process.parent.working_directory ocsf:process.parent_process.working_directory
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -1226,7 +1234,7 @@ func (x *Ancestor) GetWorkingDirectory() []byte {
 // facts are in Event.process.
 type ProcessExec struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
-	Script []byte                 `protobuf:"bytes,1,opt,name=script,proto3" json:"script,omitempty"` // ecs:hauberk.process.script ocsf:process.loaded_modules -- path asked for, where an interpreter runs it
+	Script []byte                 `protobuf:"bytes,1,opt,name=script,proto3" json:"script,omitempty"` // ecs:hauberk.process.script ocsf:unmapped.script -- path asked for, where an interpreter runs it
 	// Standard streams that are sockets: bit 0 stdin, 1 stdout, 2 stderr.
 	SocketStdio   uint32 `protobuf:"varint,2,opt,name=socket_stdio,json=socketStdio,proto3" json:"socket_stdio,omitempty"` // ecs:hauberk.process.socket_stdio ocsf:unmapped.socket_stdio
 	Stdin         []byte `protobuf:"bytes,3,opt,name=stdin,proto3" json:"stdin,omitempty"`                                 // ecs:hauberk.process.stdin ocsf:unmapped.stdin -- what it is: pipe, socket, tty, file path
@@ -1303,7 +1311,7 @@ func (x *ProcessExec) GetSnapshot() bool {
 
 type ProcessExit struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	ExitCode      int32                  `protobuf:"varint,1,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"` // ecs:process.exit_code ocsf:exit_code
+	ExitCode      int32                  `protobuf:"varint,1,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"` // ecs:process.exit_code ocsf:exit_code zero
 	Signal        uint32                 `protobuf:"varint,2,opt,name=signal,proto3" json:"signal,omitempty"`                     // ecs:hauberk.process.exit_signal ocsf:unmapped.signal
 	Lifetime      uint64                 `protobuf:"varint,3,opt,name=lifetime,proto3" json:"lifetime,omitempty"`                 // ecs:event.duration ocsf:duration -- ns
 	unknownFields protoimpl.UnknownFields
@@ -1367,9 +1375,9 @@ type Connection struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Direction       Direction              `protobuf:"varint,1,opt,name=direction,proto3,enum=hauberk.event.v1.Direction" json:"direction,omitempty"`    // ecs:network.direction ocsf:connection_info.direction
 	Transport       Transport              `protobuf:"varint,2,opt,name=transport,proto3,enum=hauberk.event.v1.Transport" json:"transport,omitempty"`    // ecs:network.transport ocsf:connection_info.protocol_name
-	SourceIp        []byte                 `protobuf:"bytes,3,opt,name=source_ip,json=sourceIp,proto3" json:"source_ip,omitempty"`                       // ecs:source.ip ocsf:src_endpoint.ip -- 4 or 16 bytes
+	SourceIp        []byte                 `protobuf:"bytes,3,opt,name=source_ip,json=sourceIp,proto3" json:"source_ip,omitempty"`                       // ecs:source.ip ocsf:src_endpoint.ip ip
 	SourcePort      uint32                 `protobuf:"varint,4,opt,name=source_port,json=sourcePort,proto3" json:"source_port,omitempty"`                // ecs:source.port ocsf:src_endpoint.port
-	DestinationIp   []byte                 `protobuf:"bytes,5,opt,name=destination_ip,json=destinationIp,proto3" json:"destination_ip,omitempty"`        // ecs:destination.ip ocsf:dst_endpoint.ip
+	DestinationIp   []byte                 `protobuf:"bytes,5,opt,name=destination_ip,json=destinationIp,proto3" json:"destination_ip,omitempty"`        // ecs:destination.ip ocsf:dst_endpoint.ip ip
 	DestinationPort uint32                 `protobuf:"varint,6,opt,name=destination_port,json=destinationPort,proto3" json:"destination_port,omitempty"` // ecs:destination.port ocsf:dst_endpoint.port
 	Error           int32                  `protobuf:"varint,7,opt,name=error,proto3" json:"error,omitempty"`                                            // ecs:hauberk.connection.errno ocsf:status_code -- errno, 0 on success
 	unknownFields   protoimpl.UnknownFields
@@ -1463,7 +1471,7 @@ type FileChange struct {
 	Mode          uint32                 `protobuf:"varint,4,opt,name=mode,proto3" json:"mode,omitempty"`                                      // ecs:file.mode ocsf:file.attributes
 	Owner         uint32                 `protobuf:"varint,5,opt,name=owner,proto3" json:"owner,omitempty"`                                    // ecs:file.uid ocsf:file.owner.uid
 	Size          uint64                 `protobuf:"varint,6,opt,name=size,proto3" json:"size,omitempty"`                                      // ecs:file.size ocsf:file.size -- bytes
-	Sha256        string                 `protobuf:"bytes,7,opt,name=sha256,proto3" json:"sha256,omitempty"`                                   // ecs:file.hash.sha256 ocsf:file.hashes.value
+	Sha256        string                 `protobuf:"bytes,7,opt,name=sha256,proto3" json:"sha256,omitempty"`                                   // ecs:file.hash.sha256 ocsf:file.hashes[].value
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1550,7 +1558,7 @@ func (x *FileChange) GetSha256() string {
 // AccessDenied: the kernel refused Event.process something.
 type AccessDenied struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Operation     string                 `protobuf:"bytes,1,opt,name=operation,proto3" json:"operation,omitempty"`                           // ecs:hauberk.denied.operation ocsf:activity_name -- open, exec, connect, ...
+	Operation     string                 `protobuf:"bytes,1,opt,name=operation,proto3" json:"operation,omitempty"`                           // ecs:hauberk.denied.operation ocsf:unmapped.operation -- open, exec, connect, ...
 	Path          []byte                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`                                     // ecs:file.path ocsf:file.path
 	PathIsClaim   bool                   `protobuf:"varint,3,opt,name=path_is_claim,json=pathIsClaim,proto3" json:"path_is_claim,omitempty"` // ecs:hauberk.denied.path_is_claim ocsf:unmapped.path_is_claim -- the caller's word, read after the fact
 	Error         int32                  `protobuf:"varint,4,opt,name=error,proto3" json:"error,omitempty"`                                  // ecs:hauberk.denied.errno ocsf:status_code
@@ -1627,10 +1635,10 @@ func (x *AccessDenied) GetFlags() uint32 {
 type Login struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          LoginKind              `protobuf:"varint,1,opt,name=kind,proto3,enum=hauberk.event.v1.LoginKind" json:"kind,omitempty"` // ecs:event.action ocsf:activity_name
-	Success       bool                   `protobuf:"varint,2,opt,name=success,proto3" json:"success,omitempty"`                           // ecs:event.outcome ocsf:status
+	Success       bool                   `protobuf:"varint,2,opt,name=success,proto3" json:"success,omitempty"`                           // ecs:event.outcome ocsf:status words:failure,success
 	User          []byte                 `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`                                  // ecs:user.name ocsf:user.name
 	By            []byte                 `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`                                      // ecs:hauberk.login.by ocsf:actor.user.name -- who became `user`
-	SourceIp      []byte                 `protobuf:"bytes,5,opt,name=source_ip,json=sourceIp,proto3" json:"source_ip,omitempty"`          // ecs:source.ip ocsf:src_endpoint.ip -- 4 or 16 bytes
+	SourceIp      []byte                 `protobuf:"bytes,5,opt,name=source_ip,json=sourceIp,proto3" json:"source_ip,omitempty"`          // ecs:source.ip ocsf:src_endpoint.ip ip
 	SourcePort    uint32                 `protobuf:"varint,6,opt,name=source_port,json=sourcePort,proto3" json:"source_port,omitempty"`   // ecs:source.port ocsf:src_endpoint.port
 	Method        string                 `protobuf:"bytes,7,opt,name=method,proto3" json:"method,omitempty"`                              // ecs:hauberk.login.method ocsf:auth_protocol -- password, publickey, ...
 	Service       []byte                 `protobuf:"bytes,8,opt,name=service,proto3" json:"service,omitempty"`                            // ecs:service.name ocsf:service.name -- sshd, sudo, su, login
@@ -1751,12 +1759,12 @@ func (x *Login) GetMessage() []byte {
 // Endpoints are the two ends of a network event.
 type Endpoints struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
-	SourceIp        []byte                 `protobuf:"bytes,1,opt,name=source_ip,json=sourceIp,proto3" json:"source_ip,omitempty"`                       // ecs:source.ip ocsf:src_endpoint.ip
+	SourceIp        []byte                 `protobuf:"bytes,1,opt,name=source_ip,json=sourceIp,proto3" json:"source_ip,omitempty"`                       // ecs:source.ip ocsf:src_endpoint.ip ip
 	SourcePort      uint32                 `protobuf:"varint,2,opt,name=source_port,json=sourcePort,proto3" json:"source_port,omitempty"`                // ecs:source.port ocsf:src_endpoint.port
-	DestinationIp   []byte                 `protobuf:"bytes,3,opt,name=destination_ip,json=destinationIp,proto3" json:"destination_ip,omitempty"`        // ecs:destination.ip ocsf:dst_endpoint.ip
+	DestinationIp   []byte                 `protobuf:"bytes,3,opt,name=destination_ip,json=destinationIp,proto3" json:"destination_ip,omitempty"`        // ecs:destination.ip ocsf:dst_endpoint.ip ip
 	DestinationPort uint32                 `protobuf:"varint,4,opt,name=destination_port,json=destinationPort,proto3" json:"destination_port,omitempty"` // ecs:destination.port ocsf:dst_endpoint.port
 	Transport       Transport              `protobuf:"varint,5,opt,name=transport,proto3,enum=hauberk.event.v1.Transport" json:"transport,omitempty"`    // ecs:network.transport ocsf:connection_info.protocol_name
-	Flow            uint64                 `protobuf:"varint,6,opt,name=flow,proto3" json:"flow,omitempty"`                                              // ecs:network.community_flow ocsf:connection_info.uid
+	Flow            uint64                 `protobuf:"varint,6,opt,name=flow,proto3" json:"flow,omitempty"`                                              // ecs:hauberk.network.flow ocsf:connection_info.uid
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1837,11 +1845,11 @@ type Dns struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Endpoints     *Endpoints             `protobuf:"bytes,1,opt,name=endpoints,proto3" json:"endpoints,omitempty"`
 	Id            uint32                 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`                                        // ecs:dns.id ocsf:query.packet_uid
-	Response      bool                   `protobuf:"varint,3,opt,name=response,proto3" json:"response,omitempty"`                            // ecs:dns.type ocsf:activity_name
+	Response      bool                   `protobuf:"varint,3,opt,name=response,proto3" json:"response,omitempty"`                            // ecs:dns.type ocsf:unmapped.dns_type words:query,answer
 	QuestionName  []byte                 `protobuf:"bytes,4,opt,name=question_name,json=questionName,proto3" json:"question_name,omitempty"` // ecs:dns.question.name ocsf:query.hostname
 	QuestionType  string                 `protobuf:"bytes,5,opt,name=question_type,json=questionType,proto3" json:"question_type,omitempty"` // ecs:dns.question.type ocsf:query.type
 	ResponseCode  string                 `protobuf:"bytes,6,opt,name=response_code,json=responseCode,proto3" json:"response_code,omitempty"` // ecs:dns.response_code ocsf:rcode
-	Answers       [][]byte               `protobuf:"bytes,7,rep,name=answers,proto3" json:"answers,omitempty"`                               // ecs:dns.answers.data ocsf:answers.rdata
+	Answers       [][]byte               `protobuf:"bytes,7,rep,name=answers,proto3" json:"answers,omitempty"`                               // ecs:dns.answers.data ocsf:answers[].rdata
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2042,7 +2050,7 @@ type Tls struct {
 	Ja3S          string                 `protobuf:"bytes,5,opt,name=ja3s,proto3" json:"ja3s,omitempty"`                               // ecs:tls.server.ja3s ocsf:tls.ja3s_hash.value
 	Subject       []byte                 `protobuf:"bytes,6,opt,name=subject,proto3" json:"subject,omitempty"`                         // ecs:tls.server.subject ocsf:tls.certificate.subject
 	Issuer        []byte                 `protobuf:"bytes,7,opt,name=issuer,proto3" json:"issuer,omitempty"`                           // ecs:tls.server.issuer ocsf:tls.certificate.issuer
-	Fingerprint   string                 `protobuf:"bytes,8,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`                 // ecs:tls.server.hash.sha256 ocsf:tls.certificate.fingerprints.value
+	Fingerprint   string                 `protobuf:"bytes,8,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`                 // ecs:tls.server.hash.sha256 ocsf:tls.certificate.fingerprints[].value
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2239,23 +2247,23 @@ type Alert struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	RuleId     string                 `protobuf:"bytes,1,opt,name=rule_id,json=ruleId,proto3" json:"rule_id,omitempty"`                       // ecs:rule.id ocsf:finding_info.analytic.uid
 	RuleName   string                 `protobuf:"bytes,2,opt,name=rule_name,json=ruleName,proto3" json:"rule_name,omitempty"`                 // ecs:rule.name ocsf:finding_info.title
-	Severity   Severity               `protobuf:"varint,3,opt,name=severity,proto3,enum=hauberk.event.v1.Severity" json:"severity,omitempty"` // ecs:event.severity ocsf:severity_id
-	Techniques []string               `protobuf:"bytes,4,rep,name=techniques,proto3" json:"techniques,omitempty"`                             // ecs:threat.technique.id ocsf:attacks.technique.uid
-	Tactics    []string               `protobuf:"bytes,5,rep,name=tactics,proto3" json:"tactics,omitempty"`                                   // ecs:threat.tactic.name ocsf:attacks.tactic.name
+	Severity   Severity               `protobuf:"varint,3,opt,name=severity,proto3,enum=hauberk.event.v1.Severity" json:"severity,omitempty"` // ecs:event.severity ocsf:severity_id number
+	Techniques []string               `protobuf:"bytes,4,rep,name=techniques,proto3" json:"techniques,omitempty"`                             // ecs:threat.technique.id ocsf:attacks[].technique.uid
+	Tactics    []string               `protobuf:"bytes,5,rep,name=tactics,proto3" json:"tactics,omitempty"`                                   // ecs:threat.tactic.name ocsf:unmapped.tactics
 	// Stable over repeats: the same rule on the same node by the same kind of
 	// process; 32 hexadecimal digits.
-	Fingerprint   string            `protobuf:"bytes,6,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"` // ecs:event.hash ocsf:finding_info.uid
-	Evidence      []*Evidence       `protobuf:"bytes,7,rep,name=evidence,proto3" json:"evidence,omitempty"`
+	Fingerprint   string            `protobuf:"bytes,6,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`                                                                  // ecs:event.hash ocsf:finding_info.uid
+	Evidence      []*Evidence       `protobuf:"bytes,7,rep,name=evidence,proto3" json:"evidence,omitempty"`                                                                        // -
 	Description   string            `protobuf:"bytes,8,opt,name=description,proto3" json:"description,omitempty"`                                                                  // ecs:rule.description ocsf:finding_info.desc
-	Node          string            `protobuf:"bytes,9,opt,name=node,proto3" json:"node,omitempty"`                                                                                // ecs:hauberk.node.id ocsf:device.uid -- event.NodeID of the evidence, as text
+	Node          string            `protobuf:"bytes,9,opt,name=node,proto3" json:"node,omitempty"`                                                                                // ecs:hauberk.node.id ocsf:unmapped.node -- event.NodeID of the evidence, as text
 	Host          string            `protobuf:"bytes,10,opt,name=host,proto3" json:"host,omitempty"`                                                                               // ecs:host.name ocsf:device.hostname
 	Labels        map[string]string `protobuf:"bytes,11,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // ecs:labels ocsf:metadata.labels
 	Count         uint64            `protobuf:"varint,12,opt,name=count,proto3" json:"count,omitempty"`                                                                            // ecs:hauberk.alert.count ocsf:count -- repeats folded into it, at least 1
-	FirstSeen     int64             `protobuf:"varint,13,opt,name=first_seen,json=firstSeen,proto3" json:"first_seen,omitempty"`                                                   // ecs:event.start ocsf:start_time -- Unix ns
-	LastSeen      int64             `protobuf:"varint,14,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`                                                      // ecs:event.end ocsf:end_time -- Unix ns
-	Ruleset       string            `protobuf:"bytes,15,opt,name=ruleset,proto3" json:"ruleset,omitempty"`                                                                         // ecs:rule.ruleset ocsf:finding_info.analytic.name
+	FirstSeen     int64             `protobuf:"varint,13,opt,name=first_seen,json=firstSeen,proto3" json:"first_seen,omitempty"`                                                   // ecs:event.start ocsf:start_time time
+	LastSeen      int64             `protobuf:"varint,14,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`                                                      // ecs:event.end ocsf:end_time time
+	Ruleset       string            `protobuf:"bytes,15,opt,name=ruleset,proto3" json:"ruleset,omitempty"`                                                                         // ecs:rule.ruleset ocsf:finding_info.product_uid
 	Tenant        string            `protobuf:"bytes,16,opt,name=tenant,proto3" json:"tenant,omitempty"`                                                                           // ecs:organization.id ocsf:metadata.tenant_uid
-	Id            string            `protobuf:"bytes,17,opt,name=id,proto3" json:"id,omitempty"`                                                                                   // ecs:hauberk.alert.id ocsf:metadata.uid -- of this occurrence group, see detect
+	Id            string            `protobuf:"bytes,17,opt,name=id,proto3" json:"id,omitempty"`                                                                                   // ecs:hauberk.alert.id ocsf:unmapped.alert_id -- of this occurrence group, see detect
 	Summary       string            `protobuf:"bytes,18,opt,name=summary,proto3" json:"summary,omitempty"`                                                                         // ecs:message ocsf:message -- one line for people
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2482,12 +2490,12 @@ func (x *Evidence) GetEvent() *Event {
 // breaker trip, loss), and inside link's status frame at every heartbeat.
 type NodeStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"` // ecs:event.reason ocsf:status_detail -- start, stop, breaker, loss, sensor, ...
-	Detail        string                 `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"` // ecs:message ocsf:message
-	Sensors       []*Sensor              `protobuf:"bytes,3,rep,name=sensors,proto3" json:"sensors,omitempty"`
-	Counters      []*Counter             `protobuf:"bytes,4,rep,name=counters,proto3" json:"counters,omitempty"`
-	Version       string                 `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"` // ecs:agent.version ocsf:metadata.product.version
-	Mode          string                 `protobuf:"bytes,6,opt,name=mode,proto3" json:"mode,omitempty"`       // ecs:hauberk.node.mode ocsf:status -- run, idle (breaker), stopped (by command)
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`     // ecs:event.reason ocsf:status_detail -- start, stop, breaker, loss, sensor, ...
+	Detail        string                 `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`     // ecs:message ocsf:message
+	Sensors       []*Sensor              `protobuf:"bytes,3,rep,name=sensors,proto3" json:"sensors,omitempty"`   // -
+	Counters      []*Counter             `protobuf:"bytes,4,rep,name=counters,proto3" json:"counters,omitempty"` // -
+	Version       string                 `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`   // ecs:agent.version ocsf:unmapped.agent_version
+	Mode          string                 `protobuf:"bytes,6,opt,name=mode,proto3" json:"mode,omitempty"`         // ecs:hauberk.node.mode ocsf:status -- run, idle (breaker), stopped (by command)
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Regenerates every .pb.go from proto/*.proto. Needs protoc (Debian: protobuf-compiler);
-# the plugins are built from the versions in go.mod. Run by `make generate`.
+# Regenerates every .pb.go from proto/*.proto, and the field table from the comments of event.proto. Needs protoc (Debian:
+# protobuf-compiler); the plugins are built from the versions in go.mod. Run by `make generate`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=$(mktemp -d)
@@ -11,3 +11,9 @@ PATH=$bin:$PATH protoc -I proto \
   --go_out=. --go_opt=module=github.com/hauberk/hauberk \
   --go-vtproto_out=. --go-vtproto_opt=module=github.com/hauberk/hauberk,features=marshal+unmarshal+size \
   proto/*.proto
+# Batches are read on the hot path of detect and store: there the messages may borrow from the bytes they are read from.
+PATH=$bin:$PATH protoc -I proto \
+  --go-vtproto_out=. --go-vtproto_opt=module=github.com/hauberk/hauberk,features=marshal+unmarshal+unmarshal_unsafe+size \
+  proto/event.proto
+protoc -I proto --include_source_info --descriptor_set_out="$bin/event.set" proto/event.proto
+go run ./tools/fieldgen "$bin/event.set"
