@@ -367,6 +367,7 @@ func (c *compiler) leaf(p predicate, source string) *tree {
 	if !ok {
 		id = int32(len(c.set.predicates))
 		c.predicateIDs[string(key)] = id
+		p.index = noIndex
 		c.set.predicates = append(c.set.predicates, p)
 		c.sources = append(c.sources, source)
 	}

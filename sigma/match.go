@@ -20,8 +20,13 @@ type Scratch struct {
 	slots   []slotValue
 	memo    []uint32 // per predicate: epoch<<1 | result
 	tried   []uint32 // per rule: epoch in which it became a candidate
-	hits    []int32
-	matches []RuleID
+	scanned []uint32 // per index: epoch in which its automaton ran
+	// possible tells, per predicate with an index, the epoch in which a
+	// literal that it needs occurred: without one it is false.
+	possible   []uint32
+	hits       []int32
+	candidates []RuleID
+	matches    []RuleID
 	// Candidates counts the rules evaluated since the Scratch was made.
 	Candidates uint64
 }
@@ -45,10 +50,12 @@ type slotValue struct {
 // NewScratch makes the working memory for one goroutine.
 func (s *Set) NewScratch() *Scratch {
 	return &Scratch{
-		set:   s,
-		slots: make([]slotValue, len(s.slots)),
-		memo:  make([]uint32, len(s.predicates)),
-		tried: make([]uint32, len(s.rules)),
+		set:      s,
+		slots:    make([]slotValue, len(s.slots)),
+		memo:     make([]uint32, len(s.predicates)),
+		tried:    make([]uint32, len(s.rules)),
+		scanned:  make([]uint32, len(s.indexes)),
+		possible: make([]uint32, len(s.predicates)),
 	}
 }
 
@@ -66,24 +73,17 @@ func (s *Set) Match(ev Event, class ClassID, sc *Scratch) []RuleID {
 	p := &s.plans[class]
 	bit := uint64(1) << class
 	for _, i := range p.indexes {
-		x := &s.indexes[i]
-		v := sc.load(x.slot)
-		if !v.present {
-			continue
-		}
-		sc.hits = sc.hits[:0]
-		for t := range v.count() {
-			sc.hits = x.dfa.Scan(v.raw(t), sc.hits)
-		}
-		for _, h := range sc.hits {
-			for _, r := range x.rules[x.at[h]:x.at[h+1]] {
-				sc.try(r, bit)
-			}
-		}
+		sc.scan(i, bit)
 	}
 	for _, r := range p.always {
-		sc.try(r, bit)
+		sc.candidate(r, bit)
 	}
+	for _, r := range sc.candidates {
+		if sc.eval(s.rules[r].root) {
+			sc.matches = append(sc.matches, r)
+		}
+	}
+	sc.Candidates += uint64(len(sc.candidates))
 	slices.Sort(sc.matches)
 	sc.ev = nil
 	return sc.matches
@@ -93,6 +93,8 @@ func (sc *Scratch) begin(ev Event) {
 	if sc.epoch++; sc.epoch > maxEpoch {
 		clear(sc.memo)
 		clear(sc.tried)
+		clear(sc.scanned)
+		clear(sc.possible)
 		for i := range sc.slots {
 			sc.slots[i].epoch = 0
 		}
@@ -100,18 +102,36 @@ func (sc *Scratch) begin(ev Event) {
 	}
 	sc.ev = ev
 	sc.matches = sc.matches[:0]
+	sc.candidates = sc.candidates[:0]
 }
 
-// try evaluates a rule unless the event has been tried on it already.
-func (sc *Scratch) try(r RuleID, bit uint64) {
-	rule := &sc.set.rules[r]
-	if rule.classes&bit == 0 || sc.tried[r] == sc.epoch {
+// scan runs one automaton and notes what its hits make possible.
+func (sc *Scratch) scan(i int32, bit uint64) {
+	x := &sc.set.indexes[i]
+	sc.scanned[i] = sc.epoch
+	v := sc.load(x.slot)
+	if !v.present {
 		return
 	}
-	sc.tried[r] = sc.epoch
-	sc.Candidates++
-	if sc.eval(rule.root) {
-		sc.matches = append(sc.matches, r)
+	sc.hits = sc.hits[:0]
+	for t := range v.count() {
+		sc.hits = x.dfa.Scan(v.raw(t), sc.hits)
+	}
+	for _, h := range sc.hits {
+		for _, leaf := range x.leaves[x.leafAt[h]:x.leafAt[h+1]] {
+			sc.possible[leaf] = sc.epoch
+		}
+		for _, r := range x.rules[x.at[h]:x.at[h+1]] {
+			sc.candidate(r, bit)
+		}
+	}
+}
+
+// candidate notes a rule for evaluation, once per event.
+func (sc *Scratch) candidate(r RuleID, bit uint64) {
+	if sc.tried[r] != sc.epoch && sc.set.rules[r].classes&bit != 0 {
+		sc.tried[r] = sc.epoch
+		sc.candidates = append(sc.candidates, r)
 	}
 }
 
@@ -159,6 +179,9 @@ func (sc *Scratch) test(id int32) bool {
 		return m&1 == 1
 	}
 	p := &sc.set.predicates[id]
+	if p.index != noIndex && sc.possible[id] != sc.epoch && sc.scanned[p.index] == sc.epoch {
+		return false
+	}
 	result := sc.work(p)
 	m := sc.epoch << 1
 	if result {

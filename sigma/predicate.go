@@ -37,12 +37,16 @@ type predicate struct {
 	part   timePart
 	slot   int32
 	other  int32
+	index  int32 // the automaton that holds all literals it needs, or noIndex
 	lit    []byte
 	glob   *pattern.Glob
 	re     *regexp.Regexp
 	net    netip.Prefix
 	num    number
 }
+
+// noIndex marks a predicate that no automaton rules out.
+const noIndex = -1
 
 // cost orders the tests of a rule: rough nanoseconds.
 func (p *predicate) cost() int {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/hauberk/hauberk/internal/need"
 	"github.com/hauberk/hauberk/sigma"
-	"github.com/hauberk/hauberk/sigma/internal/naive"
 	"github.com/hauberk/hauberk/sigma/sigmatest"
 )
 
@@ -24,24 +23,13 @@ func compare(t *testing.T, rules []*sigma.Rule, opt sigma.Options, n int) (match
 	if opt.Mapping == nil {
 		opt.Mapping = sigma.DefaultMapping()
 	}
-	twin := &naive.Evaluator{Schema: opt.Schema, Classes: opt.Classes, Mapping: opt.Mapping, Placeholders: opt.Placeholders}
+	twin := sigmatest.NewNaive(set, opt)
 	gen := sigmatest.NewGenerator(1, rules, opt.Schema, opt.Classes, opt.Mapping)
 	sc := set.NewScratch()
-	byClass := make([][]sigma.RuleID, len(opt.Classes))
-	for id := range sigma.RuleID(set.Len()) {
-		for _, c := range set.Classes(id) {
-			byClass[c] = append(byClass[c], id)
-		}
-	}
 	for i := range n {
 		ev, class := gen.Next()
 		got := set.Match(ev, class, sc)
-		var want []sigma.RuleID
-		for _, id := range byClass[class] {
-			if twin.Match(set.Rule(id), ev, class) {
-				want = append(want, id)
-			}
-		}
+		want := twin.Match(ev, class, nil)
 		matches += len(want)
 		if !slices.Equal(got, want) {
 			t.Fatalf("event %d of class %s: got %v, naive %v\n%s\n%s", i, opt.Classes[class].Name, titles(set, got), titles(set, want), show(opt.Schema, ev), rulesText(set, got, want))

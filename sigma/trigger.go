@@ -15,6 +15,7 @@ const maxLiteral = 8
 // one of the rule's triggers occurs.
 type trigger struct {
 	slot    int32
+	leaf    int32 // the predicate that needs the literal
 	literal automaton.Literal
 }
 
@@ -52,7 +53,7 @@ func (c *compiler) leafTriggers(id int32) []trigger {
 	p := &c.set.predicates[id]
 	one := func(text []byte, start, end bool) []trigger {
 		l := automaton.Shorten(automaton.Literal{Text: text, Start: start, End: end}, maxLiteral, rarity)
-		return []trigger{{p.slot, l}}
+		return []trigger{{p.slot, id, l}}
 	}
 	switch p.op {
 	case opEquals:
@@ -140,9 +141,12 @@ var byteRarity = func() (t [256]float64) {
 type index struct {
 	slot int32
 	dfa  *automaton.DFA
-	// rules[at[l]:at[l+1]] are the rules of literal l.
+	// rules[at[l]:at[l+1]] are the rules that literal l makes candidates.
 	at    []int32
 	rules []RuleID
+	// leaves[leafAt[l]:leafAt[l+1]] are the predicates that it makes possible.
+	leafAt []int32
+	leaves []int32
 }
 
 // buildIndexes compiles the triggers of all rules into one automaton per slot.
@@ -151,6 +155,7 @@ func (s *Set) buildIndexes(triggers [][]trigger) {
 		ids      map[string]int
 		literals []automaton.Literal
 		rules    [][]RuleID
+		leaves   [][]int32
 	}
 	bySlot := map[int32]*slotLiterals{}
 	for rule, ts := range triggers {
@@ -167,6 +172,10 @@ func (s *Set) buildIndexes(triggers [][]trigger) {
 				sl.ids[key] = id
 				sl.literals = append(sl.literals, t.literal)
 				sl.rules = append(sl.rules, nil)
+				sl.leaves = append(sl.leaves, nil)
+			}
+			if !slices.Contains(sl.leaves[id], t.leaf) {
+				sl.leaves[id] = append(sl.leaves[id], t.leaf)
 			}
 			if !slices.Contains(sl.rules[id], RuleID(rule)) {
 				sl.rules[id] = append(sl.rules[id], RuleID(rule))
@@ -181,11 +190,17 @@ func (s *Set) buildIndexes(triggers [][]trigger) {
 	for _, slot := range slots {
 		sl := bySlot[slot]
 		x := index{slot: slot, dfa: automaton.New(sl.literals)}
-		for _, rules := range sl.rules {
+		for l, rules := range sl.rules {
 			x.at = append(x.at, int32(len(x.rules)))
 			x.rules = append(x.rules, rules...)
+			x.leafAt = append(x.leafAt, int32(len(x.leaves)))
+			x.leaves = append(x.leaves, sl.leaves[l]...)
 		}
 		x.at = append(x.at, int32(len(x.rules)))
+		x.leafAt = append(x.leafAt, int32(len(x.leaves)))
+		for _, leaf := range x.leaves {
+			s.predicates[leaf].index = int32(len(s.indexes))
+		}
 		s.indexes = append(s.indexes, x)
 	}
 }
