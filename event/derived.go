@@ -41,13 +41,24 @@ func (r *Record) words() *bodyWords { return &wordsOfBody[r.Event.BodyKind()] }
 
 func (r *Record) timestamp() (Value, bool)   { return timeValue(r.Time), true }
 func (r *Record) created() (Value, bool)     { return timeValue(r.Observed), true }
-func (r *Record) sequence() (Value, bool)    { return uintValue(r.ID.Sequence), true }
-func (r *Record) incarnation() (Value, bool) { return uintValue(uint64(r.ID.Incarnation)), true }
 func (r *Record) kind() (Value, bool)        { return enumValue(r.words().kind), true }
 func (r *Record) dataset() (Value, bool)     { return enumValue(r.words().dataset), true }
 func (r *Record) tenant() (Value, bool)      { return stringValue(r.Tenant), r.Tenant != "" }
 
+// A record without a sequence has no identity: an alert that detect made.
+
+func (r *Record) sequence() (Value, bool) {
+	return uintValue(r.ID.Sequence), r.ID.Sequence != 0
+}
+
+func (r *Record) incarnation() (Value, bool) {
+	return uintValue(uint64(r.ID.Incarnation)), r.ID.Sequence != 0
+}
+
 func (r *Record) eventID() (Value, bool) {
+	if r.ID.Sequence == 0 {
+		return Value{}, false
+	}
 	start := len(r.scratch.text)
 	r.scratch.text = r.ID.AppendText(r.scratch.text)
 	return textValue(r.scratch.text[start:len(r.scratch.text):len(r.scratch.text)]), true
