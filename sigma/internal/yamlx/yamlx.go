@@ -73,6 +73,10 @@ func cut(data []byte) (piece, rest []byte, lines int) {
 
 var lineInError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(?s:(.*))$`)
 
+// fromParser tells the messages of yaml.v3's parser, whose lines count from 0,
+// from those of its scanner, whose lines count from 1.
+var fromParser = regexp.MustCompile(`^did not find expected (node content|<|'-' indicator|key|',' or )`)
+
 func read(piece []byte, offset int) (Document, bool) {
 	var root yaml.Node
 	dec := yaml.NewDecoder(bytes.NewReader(piece))
@@ -85,6 +89,9 @@ func read(piece []byte, offset int) (Document, bool) {
 		if m := lineInError.FindStringSubmatch(err.Error()); m != nil {
 			if n, convErr := strconv.Atoi(m[1]); convErr == nil {
 				e.Line = offset + n
+				if fromParser.MatchString(m[2]) {
+					e.Line++
+				}
 			}
 			e.Reason = "yaml: " + m[2]
 		}
