@@ -43,7 +43,9 @@ func (p *ruleParser) search(key, v *yaml.Node) Search {
 	s := Search{Name: key.Value, Position: Position{key.Line, key.Column}}
 	switch v.Kind {
 	case yaml.ScalarNode:
-		s.Groups = []Group{{Items: []Item{{Values: []Scalar{p.scalar(v)}, Position: Position{v.Line, v.Column}}}}}
+		it := Item{Values: []Scalar{p.scalar(v)}, Position: Position{v.Line, v.Column}}
+		p.checkModifiers(&it)
+		s.Groups = []Group{{Items: []Item{it}}}
 	case yaml.MappingNode:
 		s.Groups = []Group{p.group(v)}
 	case yaml.SequenceNode:
@@ -70,6 +72,7 @@ func (p *ruleParser) groups(v *yaml.Node) []Group {
 		}
 	}
 	if len(keywords.Values) > 0 {
+		p.checkModifiers(&keywords)
 		out = append(out, Group{Items: []Item{keywords}})
 	}
 	return out

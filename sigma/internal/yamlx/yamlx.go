@@ -92,6 +92,8 @@ func read(piece []byte, offset int) (Document, bool) {
 				if fromParser.MatchString(m[2]) {
 					e.Line++
 				}
+				// The end of the document is told as the line behind it.
+				e.Line = min(e.Line, offset+bytes.Count(bytes.TrimRight(piece, "\r\n"), []byte("\n"))+1)
 			}
 			e.Reason = "yaml: " + m[2]
 		}
