@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hauberk/hauberk/internal/obs"
@@ -25,16 +24,22 @@ type Client struct {
 	admin  *kadm.Client
 	count  counters
 
-	mu        sync.Mutex
-	delivered map[position]int64       // next offset that was never delivered here
-	lag       map[string]*atomic.Int64 // by group
-	registry  *obs.Registry
-	budget    *budget // asked for once: it is fixed while a broker runs
+	registry *obs.Registry
+
+	mu     sync.Mutex
+	groups map[string]map[topicPartition]*progress
+	budget *budget // asked for once: it is fixed while a broker runs
 }
 
-type position struct {
-	group, topic string
-	partition    int32
+type topicPartition struct {
+	topic     string
+	partition int32
+}
+
+// progress is how far a group's consumer in this process got.
+type progress struct {
+	delivered int64 // next offset that was never delivered here
+	behind    int64 // messages after the last delivered
 }
 
 type counters struct {
@@ -98,12 +103,11 @@ func Open(ctx context.Context, config Config, log *slog.Logger, registry *obs.Re
 		registry = &obs.Registry{}
 	}
 	c := &Client{
-		config:    config,
-		log:       log,
-		count:     newCounters(registry),
-		delivered: map[position]int64{},
-		lag:       map[string]*atomic.Int64{},
-		registry:  registry,
+		config:   config,
+		log:      log,
+		count:    newCounters(registry),
+		groups:   map[string]map[topicPartition]*progress{},
+		registry: registry,
 	}
 	var err error
 	if c.common, err = config.options(log); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/hauberk/hauberk/internal/conf"
@@ -196,7 +195,7 @@ func (c *Client) poll(ctx context.Context, pollRecords func(context.Context, int
 		for _, r := range p.Records {
 			messages = append(messages, message(r))
 		}
-		c.note(position{group, p.Topic, p.Partition}, p)
+		c.note(group, p)
 	})
 	c.count.consumed.Add(uint64(len(messages)))
 	return messages, nil
@@ -207,31 +206,45 @@ func message(r *kgo.Record) Message {
 }
 
 // note counts redeliveries of a group and follows its lag.
-func (c *Client) note(at position, p kgo.FetchTopicPartition) {
-	if at.group == "" || len(p.Records) == 0 {
+func (c *Client) note(group string, p kgo.FetchTopicPartition) {
+	if group == "" || len(p.Records) == 0 {
 		return
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	next, seen := c.delivered[at]
-	if seen {
-		for _, r := range p.Records {
-			if r.Offset >= next {
-				break
-			}
-			c.count.redelivered.Inc()
+	partitions, known := c.groups[group]
+	if !known {
+		partitions = map[topicPartition]*progress{}
+		c.groups[group] = partitions
+	}
+	at := partitions[topicPartition{p.Topic, p.Partition}]
+	if at == nil {
+		at = &progress{}
+		partitions[topicPartition{p.Topic, p.Partition}] = at
+	}
+	for _, r := range p.Records {
+		if r.Offset >= at.delivered {
+			break
 		}
+		c.count.redelivered.Inc()
 	}
 	last := p.Records[len(p.Records)-1].Offset + 1
-	c.delivered[at] = max(next, last)
-	lag := c.lag[at.group]
-	if lag == nil {
-		lag = &atomic.Int64{}
-		c.lag[at.group] = lag
-		c.registry.Gauge("hauberk_bus_lag_messages", "group="+at.group, "messages behind the end of the partition fetched last",
-			func() uint64 { return uint64(max(0, lag.Load())) })
+	at.delivered = max(at.delivered, last)
+	at.behind = max(0, p.HighWatermark-last)
+	c.mu.Unlock()
+	if !known {
+		c.registry.Gauge("hauberk_bus_lag_messages", "group="+group, "messages that wait for the group's consumer in this process",
+			func() uint64 { return c.behind(group) })
 	}
-	lag.Store(p.HighWatermark - last)
+}
+
+func (c *Client) behind(group string) uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var sum int64
+	for _, at := range c.groups[group] {
+		sum += at.behind
+	}
+	return uint64(sum)
 }
 
 // register makes the group known to the broker before its first message, by

@@ -123,11 +123,10 @@ func Run(ctx context.Context, config Config, deps Deps) error {
 		return err
 	}
 	defer cluster.Close()
-	if err := prepare(ctx, opening, deps.Log); err != nil {
+	j, err := prepare(ctx, opening, config, deps, cluster)
+	if err != nil {
 		return err
 	}
-	j := newJanitor(config, deps, cluster)
-	cluster.ControlKey(int16(kmsg.Produce), j.admit)
 	if err := os.Rename(opening, config.Socket); err != nil {
 		return fmt.Errorf("show broker socket: %w", err)
 	}
@@ -140,22 +139,30 @@ func Run(ctx context.Context, config Config, deps Deps) error {
 	return j.run(ctx)
 }
 
-// prepare makes the declared topics, and takes back commits beyond the end of
-// a log that lost its tail, through the not yet public socket.
-func prepare(ctx context.Context, socket string, log *slog.Logger) error {
-	client, err := connect(ctx, socket, log)
+// prepare makes the declared topics, takes back commits beyond the end of a
+// log that lost its tail, and measures, all through the not yet public socket.
+func prepare(ctx context.Context, socket string, config Config, deps Deps, cluster *kfake.Cluster) (*janitor, error) {
+	client, err := connect(ctx, socket, deps.Log)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer client.Close()
 	if err := client.CreateTopics(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	n, err := client.RewindCommits(ctx)
-	if n > 0 {
-		log.Warn("broker log lost its end in a crash, groups go back to it", "partitions", n)
+	moved, err := client.RewindCommits(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	if moved > 0 {
+		deps.Log.Warn("broker log lost its end in a crash, groups go back to it", "partitions", moved)
+	}
+	j := newJanitor(config, deps, cluster)
+	if err := j.pass(ctx, client); err != nil {
+		return nil, err
+	}
+	cluster.ControlKey(int16(kmsg.Produce), j.admit)
+	return j, nil
 }
 
 func connect(ctx context.Context, socket string, log *slog.Logger) (*bus.Client, error) {
@@ -349,7 +356,7 @@ func (j *janitor) admit(request kmsg.Request) (kmsg.Response, error, bool) {
 			full = true
 		}
 	}
-	if j.written.Add(bytes) > j.config.RetentionBytes/passShare || full {
+	if j.written.Add(bytes) > j.config.RetentionBytes/passShare || full || j.diskLow.Load() {
 		select {
 		case j.kick <- struct{}{}:
 		default:
@@ -397,17 +404,17 @@ func (j *janitor) run(ctx context.Context) error {
 	due := time.NewTicker(idlePass)
 	defer due.Stop()
 	for {
-		if err := run.Protect(func() error { return j.pass(ctx, client) }); err != nil && ctx.Err() == nil {
-			j.deps.Log.Error("broker retention pass failed", "err", err)
-		}
-		if run.Sleep(ctx, passPause) != nil {
-			return nil
-		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-due.C:
 		case <-j.kick:
+		}
+		if err := run.Protect(func() error { return j.pass(ctx, client) }); err != nil && ctx.Err() == nil {
+			j.deps.Log.Error("broker retention pass failed", "err", err)
+		}
+		if run.Sleep(ctx, passPause) != nil {
+			return nil
 		}
 	}
 }

@@ -51,18 +51,16 @@ func atoi(t testing.TB, s string) int {
 
 func consumerKilled(t *testing.T, target Target) {
 	client, _ := open(t, target)
-	const n, rounds, each = 3000, 3, 100
+	const n, rounds, each = 2000, 3, 100
 	g := group("g")
 	g.MaxBatch = 50
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for i := range n {
-			if err := client.Publish(t.Context(), numbered("k", i)); err != nil {
-				t.Errorf("publish: %v", err)
-				return
-			}
+	for i := range n / each {
+		batch := make([]bus.Message, each)
+		for k := range batch {
+			batch[k] = numbered("k", i*each+k)
 		}
-	})
+		publish(t, client, batch...)
+	}
 	seen, next := map[int]bool{}, 0
 	saw := func(i int) {
 		if i > next {
@@ -88,7 +86,6 @@ func consumerKilled(t *testing.T, target Target) {
 			saw(number(t, m))
 		}
 	}
-	wg.Wait()
 	if len(seen) != n {
 		t.Fatalf("%d of %d messages had an effect", len(seen), n)
 	}
@@ -343,7 +340,7 @@ func retention(t *testing.T, target Target) {
 	if fill := fill(t, client); fill > 0.1 {
 		t.Fatalf("fill %v after all is committed", fill)
 	}
-	for i := range 400 {
+	for i := range 240 {
 		for {
 			err := client.Publish(t.Context(), at(n+i))
 			if err == nil {
@@ -353,7 +350,7 @@ func retention(t *testing.T, target Target) {
 				t.Fatal(err)
 			}
 		}
-		if i%50 == 49 {
+		if i%80 == 79 {
 			take(t, client, slow, func(m bus.Message) bool { return number(m) == n+i })
 		}
 	}
