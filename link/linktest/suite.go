@@ -38,7 +38,7 @@ func Run(t *testing.T, s Subject) {
 		{"heartbeats are answered", heartbeat},
 		{"unknown frames are skipped", unknownFrame},
 		{"broken frames cut only their sender", brokenFrames},
-		{"nobody passes the credit window", overdraft},
+		{"a batch beyond the limit is refused", overlong},
 		{"order of positions", disorder},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, s) })
@@ -243,26 +243,26 @@ func brokenFrames(t *testing.T, s Subject) {
 		b.Encoding, b.Payload, b.Size = link.Encoding_ENCODING_PLAIN, payload, uint32(len(payload))
 	}
 	for name, body := range map[string][]byte{
-		"no protobuf":            {0xff, 0xff, 0xff, 0xff, 0xff},
-		"truncated field":        {0x2a, 0x7f, 1},
-		"second hello":           mustMarshal(t, HelloFrame()),
-		"frame of a gateway":     mustMarshal(t, &link.Frame{Body: &link.Frame_Welcome{Welcome: &link.Welcome{}}}),
-		"no zstd":                batch(func(b *link.Batch) { b.Payload = []byte("this is not a zstd frame at all") }),
-		"unknown encoding":       batch(func(b *link.Batch) { b.Encoding = 77 }),
-		"wrong size":             batch(func(b *link.Batch) { b.Size++ }),
-		"size beyond limit":      batch(func(b *link.Batch) { b.Size = 1 << 31 }),
-		"bomb":                   batch(func(b *link.Batch) { b.Payload, b.Size = bomb(t), 1000 }),
-		"honest bomb":            batch(func(b *link.Batch) { b.Payload, b.Size = bomb(t), bombSize }),
-		"wrong count":            batch(func(b *link.Batch) { b.Events-- }),
-		"wrong last":             batch(func(b *link.Batch) { b.LastSequence++ }),
-		"first is 0":             batch(func(b *link.Batch) { b.FirstSequence = 0 }),
-		"no class":               batch(func(b *link.Batch) { b.Class = 0 }),
-		"class differs":          batch(func(b *link.Batch) { b.Class = event.Class_CLASS_PRIORITY }),
-		"payload is no batch":    batch(func(b *link.Batch) { plain(b, []byte{0x42, 0x7f}) }),
-		"empty payload":          batch(func(b *link.Batch) { plain(b, nil) }),
-		"sequence passes 2^64":   batch(func(b *link.Batch) { plain(b, []byte{0x20, 1, 0x42, 6, 0x08, 0xff, 0xff, 0xff, 0xff, 0x7f}) }),
-		"event is no protobuf":   batch(func(b *link.Batch) { plain(b, []byte{0x20, 1, 0x42, 2, 0xff, 0xff}) }),
-		"result of other output": mustMarshal(t, &link.Frame{Body: &link.Frame_Ack{Ack: &link.Ack{}}}),
+		"no protobuf":          {0xff, 0xff, 0xff, 0xff, 0xff},
+		"truncated field":      {0x2a, 0x7f, 1},
+		"second hello":         mustMarshal(t, HelloFrame()),
+		"frame of a gateway":   mustMarshal(t, &link.Frame{Body: &link.Frame_Welcome{Welcome: &link.Welcome{}}}),
+		"no zstd":              batch(func(b *link.Batch) { b.Payload = []byte("this is not a zstd frame at all") }),
+		"unknown encoding":     batch(func(b *link.Batch) { b.Encoding = 77 }),
+		"wrong size":           batch(func(b *link.Batch) { b.Size++ }),
+		"size beyond limit":    batch(func(b *link.Batch) { b.Size = 1 << 31 }),
+		"bomb":                 batch(func(b *link.Batch) { b.Payload, b.Size = bomb(t), 1000 }),
+		"honest bomb":          batch(func(b *link.Batch) { b.Payload, b.Size = bomb(t), bombSize }),
+		"wrong count":          batch(func(b *link.Batch) { b.Events-- }),
+		"wrong last":           batch(func(b *link.Batch) { b.LastSequence++ }),
+		"first is 0":           batch(func(b *link.Batch) { b.FirstSequence = 0 }),
+		"no class":             batch(func(b *link.Batch) { b.Class = 0 }),
+		"class differs":        batch(func(b *link.Batch) { b.Class = event.Class_CLASS_PRIORITY }),
+		"payload is no batch":  batch(func(b *link.Batch) { plain(b, []byte{0x42, 0x7f}) }),
+		"empty payload":        batch(func(b *link.Batch) { plain(b, nil) }),
+		"sequence passes 2^64": batch(func(b *link.Batch) { plain(b, []byte{0x20, 1, 0x42, 6, 0x08, 0xff, 0xff, 0xff, 0xff, 0x7f}) }),
+		"event is no protobuf": batch(func(b *link.Batch) { plain(b, []byte{0x20, 1, 0x42, 2, 0xff, 0xff}) }),
+		"ack from a node":      mustMarshal(t, &link.Frame{Body: &link.Frame_Ack{Ack: &link.Ack{}}}),
 	} {
 		p := Dial(t, s.Address, &creds.Certificate)
 		p.Hello(t)
@@ -305,12 +305,10 @@ func bomb(t *testing.T) []byte {
 	return e.EncodeAll(make([]byte, bombSize), nil)
 }
 
-func overdraft(t *testing.T, s Subject) {
+func overlong(t *testing.T, s Subject) {
 	creds, _, _ := enrolled(t, s)
 	p := Dial(t, s.Address, &creds.Certificate)
 	p.Hello(t)
-	// Larger than any window a gateway grants, were it ever in flight at
-	// once; acknowledgements in between are not read.
 	p.Send(t, &link.Frame{Body: &link.Frame_Batch{Batch: &link.Batch{
 		Class: event.Class_CLASS_BULK, Incarnation: 1, FirstSequence: 1, LastSequence: 1, Events: 1,
 		Size: link.MaxBatch + 1, Payload: bytes.Repeat([]byte{1}, link.MaxBatch+1),
