@@ -39,11 +39,11 @@ func (k BodyKind) Dataset() string {
 
 func (r *Record) words() *bodyWords { return &wordsOfBody[r.Event.BodyKind()] }
 
-func (r *Record) timestamp() (Value, bool)   { return timeValue(r.Time), true }
-func (r *Record) created() (Value, bool)     { return timeValue(r.Observed), true }
-func (r *Record) kind() (Value, bool)        { return enumValue(r.words().kind), true }
-func (r *Record) dataset() (Value, bool)     { return enumValue(r.words().dataset), true }
-func (r *Record) tenant() (Value, bool)      { return stringValue(r.Tenant), r.Tenant != "" }
+func (r *Record) timestamp() (Value, bool) { return timeValue(r.Time), true }
+func (r *Record) created() (Value, bool)   { return timeValue(r.Observed), true }
+func (r *Record) kind() (Value, bool)      { return enumValue(r.words().kind), true }
+func (r *Record) dataset() (Value, bool)   { return enumValue(r.words().dataset), true }
+func (r *Record) tenant() (Value, bool)    { return stringValue(r.Tenant), r.Tenant != "" }
 
 // A record without a sequence has no identity: an alert that detect made.
 

@@ -2252,21 +2252,27 @@ type Alert struct {
 	Tactics    []string               `protobuf:"bytes,5,rep,name=tactics,proto3" json:"tactics,omitempty"`                                   // ecs:threat.tactic.name ocsf:unmapped.tactics
 	// Stable over repeats: the same rule on the same node by the same kind of
 	// process; 32 hexadecimal digits.
-	Fingerprint   string            `protobuf:"bytes,6,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`                                                                  // ecs:event.hash ocsf:finding_info.uid
-	Evidence      []*Evidence       `protobuf:"bytes,7,rep,name=evidence,proto3" json:"evidence,omitempty"`                                                                        // -
-	Description   string            `protobuf:"bytes,8,opt,name=description,proto3" json:"description,omitempty"`                                                                  // ecs:rule.description ocsf:finding_info.desc
-	Node          string            `protobuf:"bytes,9,opt,name=node,proto3" json:"node,omitempty"`                                                                                // ecs:hauberk.node.id ocsf:unmapped.node -- event.NodeID of the evidence, as text
-	Host          string            `protobuf:"bytes,10,opt,name=host,proto3" json:"host,omitempty"`                                                                               // ecs:host.name ocsf:device.hostname
-	Labels        map[string]string `protobuf:"bytes,11,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // ecs:labels ocsf:metadata.labels
-	Count         uint64            `protobuf:"varint,12,opt,name=count,proto3" json:"count,omitempty"`                                                                            // ecs:hauberk.alert.count ocsf:count -- repeats folded into it, at least 1
-	FirstSeen     int64             `protobuf:"varint,13,opt,name=first_seen,json=firstSeen,proto3" json:"first_seen,omitempty"`                                                   // ecs:event.start ocsf:start_time time
-	LastSeen      int64             `protobuf:"varint,14,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`                                                      // ecs:event.end ocsf:end_time time
-	Ruleset       string            `protobuf:"bytes,15,opt,name=ruleset,proto3" json:"ruleset,omitempty"`                                                                         // ecs:rule.ruleset ocsf:finding_info.product_uid
-	Tenant        string            `protobuf:"bytes,16,opt,name=tenant,proto3" json:"tenant,omitempty"`                                                                           // ecs:organization.id ocsf:metadata.tenant_uid
-	Id            string            `protobuf:"bytes,17,opt,name=id,proto3" json:"id,omitempty"`                                                                                   // ecs:hauberk.alert.id ocsf:unmapped.alert_id -- of this occurrence group, see detect
-	Summary       string            `protobuf:"bytes,18,opt,name=summary,proto3" json:"summary,omitempty"`                                                                         // ecs:message ocsf:message -- one line for people
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Fingerprint    string            `protobuf:"bytes,6,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`                                                                  // ecs:event.hash ocsf:finding_info.uid
+	Evidence       []*Evidence       `protobuf:"bytes,7,rep,name=evidence,proto3" json:"evidence,omitempty"`                                                                        // -
+	Description    string            `protobuf:"bytes,8,opt,name=description,proto3" json:"description,omitempty"`                                                                  // ecs:rule.description ocsf:finding_info.desc
+	Node           string            `protobuf:"bytes,9,opt,name=node,proto3" json:"node,omitempty"`                                                                                // ecs:hauberk.node.id ocsf:unmapped.node -- event.NodeID of the evidence, as text
+	Host           string            `protobuf:"bytes,10,opt,name=host,proto3" json:"host,omitempty"`                                                                               // ecs:host.name ocsf:device.hostname
+	Labels         map[string]string `protobuf:"bytes,11,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // ecs:labels ocsf:metadata.labels
+	Count          uint64            `protobuf:"varint,12,opt,name=count,proto3" json:"count,omitempty"`                                                                            // ecs:hauberk.alert.count ocsf:count -- repeats folded into it, at least 1
+	FirstSeen      int64             `protobuf:"varint,13,opt,name=first_seen,json=firstSeen,proto3" json:"first_seen,omitempty"`                                                   // ecs:event.start ocsf:start_time time
+	LastSeen       int64             `protobuf:"varint,14,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`                                                      // ecs:event.end ocsf:end_time time
+	Ruleset        string            `protobuf:"bytes,15,opt,name=ruleset,proto3" json:"ruleset,omitempty"`                                                                         // ecs:rule.ruleset ocsf:finding_info.product_uid
+	Tenant         string            `protobuf:"bytes,16,opt,name=tenant,proto3" json:"tenant,omitempty"`                                                                           // ecs:organization.id ocsf:metadata.tenant_uid
+	Id             string            `protobuf:"bytes,17,opt,name=id,proto3" json:"id,omitempty"`                                                                                   // ecs:hauberk.alert.id ocsf:unmapped.alert_id -- of this occurrence group, see detect
+	Summary        string            `protobuf:"bytes,18,opt,name=summary,proto3" json:"summary,omitempty"`                                                                         // ecs:message ocsf:message -- one line for people
+	TechniqueNames []string          `protobuf:"bytes,19,rep,name=technique_names,json=techniqueNames,proto3" json:"technique_names,omitempty"`                                     // ecs:threat.technique.name ocsf:unmapped.technique_names -- as techniques
+	// The newest event counted: events of a node come in order, so one at or
+	// before it is a redelivery.
+	LastEvent      string   `protobuf:"bytes,20,opt,name=last_event,json=lastEvent,proto3" json:"last_event,omitempty"`                // ecs:hauberk.alert.last_event ocsf:unmapped.last_event -- event.ID as text
+	FalsePositives []string `protobuf:"bytes,21,rep,name=false_positives,json=falsePositives,proto3" json:"false_positives,omitempty"` // ecs:hauberk.rule.false_positives ocsf:unmapped.false_positives -- what else can look like it
+	References     []string `protobuf:"bytes,22,rep,name=references,proto3" json:"references,omitempty"`                               // ecs:rule.reference ocsf:finding_info.src_url
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Alert) Reset() {
@@ -2423,6 +2429,34 @@ func (x *Alert) GetSummary() string {
 		return x.Summary
 	}
 	return ""
+}
+
+func (x *Alert) GetTechniqueNames() []string {
+	if x != nil {
+		return x.TechniqueNames
+	}
+	return nil
+}
+
+func (x *Alert) GetLastEvent() string {
+	if x != nil {
+		return x.LastEvent
+	}
+	return ""
+}
+
+func (x *Alert) GetFalsePositives() []string {
+	if x != nil {
+		return x.FalsePositives
+	}
+	return nil
+}
+
+func (x *Alert) GetReferences() []string {
+	if x != nil {
+		return x.References
+	}
+	return nil
 }
 
 // Evidence is a copy of an event that an alert rests on, with its identity.
@@ -2874,7 +2908,7 @@ const file_event_proto_rawDesc = "" +
 	"\bduration\x18\x06 \x01(\x04R\bduration\x12 \n" +
 	"\vapplication\x18\a \x01(\tR\vapplication\x12\x1d\n" +
 	"\n" +
-	"end_reason\x18\b \x01(\tR\tendReason\"\xf9\x04\n" +
+	"end_reason\x18\b \x01(\tR\tendReason\"\x8a\x06\n" +
 	"\x05Alert\x12\x17\n" +
 	"\arule_id\x18\x01 \x01(\tR\x06ruleId\x12\x1b\n" +
 	"\trule_name\x18\x02 \x01(\tR\bruleName\x126\n" +
@@ -2897,7 +2931,14 @@ const file_event_proto_rawDesc = "" +
 	"\aruleset\x18\x0f \x01(\tR\aruleset\x12\x16\n" +
 	"\x06tenant\x18\x10 \x01(\tR\x06tenant\x12\x0e\n" +
 	"\x02id\x18\x11 \x01(\tR\x02id\x12\x18\n" +
-	"\asummary\x18\x12 \x01(\tR\asummary\x1a9\n" +
+	"\asummary\x18\x12 \x01(\tR\asummary\x12'\n" +
+	"\x0ftechnique_names\x18\x13 \x03(\tR\x0etechniqueNames\x12\x1d\n" +
+	"\n" +
+	"last_event\x18\x14 \x01(\tR\tlastEvent\x12'\n" +
+	"\x0ffalse_positives\x18\x15 \x03(\tR\x0efalsePositives\x12\x1e\n" +
+	"\n" +
+	"references\x18\x16 \x03(\tR\n" +
+	"references\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"]\n" +

@@ -44,6 +44,7 @@ const (
 	FieldGroupId                             // group.id
 	FieldHauberkAlertCount                   // hauberk.alert.count
 	FieldHauberkAlertId                      // hauberk.alert.id
+	FieldHauberkAlertLastEvent               // hauberk.alert.last_event
 	FieldHauberkAlertSeverity                // hauberk.alert.severity
 	FieldHauberkConnectionErrno              // hauberk.connection.errno
 	FieldHauberkDeniedErrno                  // hauberk.denied.errno
@@ -68,6 +69,7 @@ const (
 	FieldHauberkProcessSocketStdio           // hauberk.process.socket_stdio
 	FieldHauberkProcessStart                 // hauberk.process.start
 	FieldHauberkProcessStdin                 // hauberk.process.stdin
+	FieldHauberkRuleFalsePositives           // hauberk.rule.false_positives
 	FieldHauberkUserLoginId                  // hauberk.user.login_id
 	FieldHostId                              // host.id
 	FieldHostName                            // host.name
@@ -105,6 +107,7 @@ const (
 	FieldRuleDescription                     // rule.description
 	FieldRuleId                              // rule.id
 	FieldRuleName                            // rule.name
+	FieldRuleReference                       // rule.reference
 	FieldRuleRuleset                         // rule.ruleset
 	FieldServiceName                         // service.name
 	FieldSourceBytes                         // source.bytes
@@ -113,6 +116,7 @@ const (
 	FieldSourcePort                          // source.port
 	FieldThreatTacticName                    // threat.tactic.name
 	FieldThreatTechniqueId                   // threat.technique.id
+	FieldThreatTechniqueName                 // threat.technique.name
 	FieldTlsClientJa3                        // tls.client.ja3
 	FieldTlsClientServerName                 // tls.client.server_name
 	FieldTlsServerHashSha256                 // tls.server.hash.sha256
@@ -168,6 +172,7 @@ var Fields = []FieldInfo{
 	{FieldGroupId, "group.id", "process.user.groups[].uid", KindUint},
 	{FieldHauberkAlertCount, "hauberk.alert.count", "count", KindUint},
 	{FieldHauberkAlertId, "hauberk.alert.id", "unmapped.alert_id", KindText},
+	{FieldHauberkAlertLastEvent, "hauberk.alert.last_event", "unmapped.last_event", KindText},
 	{FieldHauberkAlertSeverity, "hauberk.alert.severity", "severity", KindEnum},
 	{FieldHauberkConnectionErrno, "hauberk.connection.errno", "status_code", KindInt},
 	{FieldHauberkDeniedErrno, "hauberk.denied.errno", "status_code", KindInt},
@@ -192,6 +197,7 @@ var Fields = []FieldInfo{
 	{FieldHauberkProcessSocketStdio, "hauberk.process.socket_stdio", "unmapped.socket_stdio", KindUint},
 	{FieldHauberkProcessStart, "hauberk.process.start", "process.created_time", KindUint},
 	{FieldHauberkProcessStdin, "hauberk.process.stdin", "unmapped.stdin", KindText},
+	{FieldHauberkRuleFalsePositives, "hauberk.rule.false_positives", "unmapped.false_positives", KindList},
 	{FieldHauberkUserLoginId, "hauberk.user.login_id", "process.session.uid", KindUint},
 	{FieldHostId, "host.id", "device.uid", KindText},
 	{FieldHostName, "host.name", "device.hostname", KindText},
@@ -229,6 +235,7 @@ var Fields = []FieldInfo{
 	{FieldRuleDescription, "rule.description", "finding_info.desc", KindText},
 	{FieldRuleId, "rule.id", "finding_info.analytic.uid", KindText},
 	{FieldRuleName, "rule.name", "finding_info.title", KindText},
+	{FieldRuleReference, "rule.reference", "finding_info.src_url", KindList},
 	{FieldRuleRuleset, "rule.ruleset", "finding_info.product_uid", KindText},
 	{FieldServiceName, "service.name", "service.name", KindText},
 	{FieldSourceBytes, "source.bytes", "traffic.bytes_out", KindUint},
@@ -237,6 +244,7 @@ var Fields = []FieldInfo{
 	{FieldSourcePort, "source.port", "src_endpoint.port", KindUint},
 	{FieldThreatTacticName, "threat.tactic.name", "unmapped.tactics", KindList},
 	{FieldThreatTechniqueId, "threat.technique.id", "attacks[].technique.uid", KindList},
+	{FieldThreatTechniqueName, "threat.technique.name", "unmapped.technique_names", KindList},
 	{FieldTlsClientJa3, "tls.client.ja3", "tls.ja3_hash.value", KindText},
 	{FieldTlsClientServerName, "tls.client.server_name", "tls.sni", KindText},
 	{FieldTlsServerHashSha256, "tls.server.hash.sha256", "tls.certificate.fingerprints[].value", KindText},
@@ -332,6 +340,8 @@ func FieldByName(ecs string) (Field, bool) {
 		return FieldHauberkAlertCount, true
 	case "hauberk.alert.id":
 		return FieldHauberkAlertId, true
+	case "hauberk.alert.last_event":
+		return FieldHauberkAlertLastEvent, true
 	case "hauberk.alert.severity":
 		return FieldHauberkAlertSeverity, true
 	case "hauberk.connection.errno":
@@ -380,6 +390,8 @@ func FieldByName(ecs string) (Field, bool) {
 		return FieldHauberkProcessStart, true
 	case "hauberk.process.stdin":
 		return FieldHauberkProcessStdin, true
+	case "hauberk.rule.false_positives":
+		return FieldHauberkRuleFalsePositives, true
 	case "hauberk.user.login_id":
 		return FieldHauberkUserLoginId, true
 	case "host.id":
@@ -454,6 +466,8 @@ func FieldByName(ecs string) (Field, bool) {
 		return FieldRuleId, true
 	case "rule.name":
 		return FieldRuleName, true
+	case "rule.reference":
+		return FieldRuleReference, true
 	case "rule.ruleset":
 		return FieldRuleRuleset, true
 	case "service.name":
@@ -470,6 +484,8 @@ func FieldByName(ecs string) (Field, bool) {
 		return FieldThreatTacticName, true
 	case "threat.technique.id":
 		return FieldThreatTechniqueId, true
+	case "threat.technique.name":
+		return FieldThreatTechniqueName, true
 	case "tls.client.ja3":
 		return FieldTlsClientJa3, true
 	case "tls.client.server_name":
@@ -812,6 +828,12 @@ func (r *Record) Value(f Field) (Value, bool) {
 				return stringValue(v), true
 			}
 		}
+	case FieldHauberkAlertLastEvent:
+		if b, ok := e.Body.(*Event_Alert); ok {
+			if v := b.Alert.GetLastEvent(); v != "" {
+				return stringValue(v), true
+			}
+		}
 	case FieldHauberkAlertSeverity:
 		return r.severity()
 	case FieldHauberkConnectionErrno:
@@ -947,6 +969,12 @@ func (r *Record) Value(f Field) (Value, bool) {
 		if b, ok := e.Body.(*Event_Exec); ok {
 			if v := b.Exec.GetStdin(); len(v) > 0 {
 				return textValue(v), true
+			}
+		}
+	case FieldHauberkRuleFalsePositives:
+		if b, ok := e.Body.(*Event_Alert); ok {
+			if v := b.Alert.GetFalsePositives(); len(v) > 0 {
+				return r.strings(v), true
 			}
 		}
 	case FieldHauberkUserLoginId:
@@ -1160,6 +1188,12 @@ func (r *Record) Value(f Field) (Value, bool) {
 				return stringValue(v), true
 			}
 		}
+	case FieldRuleReference:
+		if b, ok := e.Body.(*Event_Alert); ok {
+			if v := b.Alert.GetReferences(); len(v) > 0 {
+				return r.strings(v), true
+			}
+		}
 	case FieldRuleRuleset:
 		if b, ok := e.Body.(*Event_Alert); ok {
 			if v := b.Alert.GetRuleset(); v != "" {
@@ -1247,6 +1281,12 @@ func (r *Record) Value(f Field) (Value, bool) {
 	case FieldThreatTechniqueId:
 		if b, ok := e.Body.(*Event_Alert); ok {
 			if v := b.Alert.GetTechniques(); len(v) > 0 {
+				return r.strings(v), true
+			}
+		}
+	case FieldThreatTechniqueName:
+		if b, ok := e.Body.(*Event_Alert); ok {
+			if v := b.Alert.GetTechniqueNames(); len(v) > 0 {
 				return r.strings(v), true
 			}
 		}
@@ -1344,7 +1384,7 @@ var bodyFields = [bodyCount][]Field{
 	BodyHttp:       {FieldTimestamp, FieldContainerId, FieldDestinationIp, FieldDestinationPort, FieldEventAction, FieldEventCategory, FieldEventCreated, FieldEventDataset, FieldEventId, FieldEventKind, FieldEventModule, FieldEventProvider, FieldEventSequence, FieldEventType, FieldGroupId, FieldHauberkIncarnation, FieldHauberkNetworkFlow, FieldHauberkProcessAncestors, FieldHauberkProcessArgsLength, FieldHauberkProcessCgroupId, FieldHauberkProcessParentStart, FieldHauberkProcessStart, FieldHauberkUserLoginId, FieldHostId, FieldHostName, FieldHttpRequestBytes, FieldHttpRequestMethod, FieldHttpRequestReferrer, FieldHttpResponseBytes, FieldHttpResponseStatusCode, FieldLabels, FieldNetworkTransport, FieldOrganizationId, FieldProcessArgs, FieldProcessArgsCount, FieldProcessCommandLine, FieldProcessEntityId, FieldProcessExecutable, FieldProcessHashSha256, FieldProcessName, FieldProcessParentArgs, FieldProcessParentCommandLine, FieldProcessParentEntityId, FieldProcessParentExecutable, FieldProcessParentName, FieldProcessParentPid, FieldProcessParentUserId, FieldProcessParentWorkingDirectory, FieldProcessPid, FieldProcessSessionLeaderPid, FieldProcessTtyName, FieldProcessWorkingDirectory, FieldSourceIp, FieldSourcePort, FieldUrlDomain, FieldUrlOriginal, FieldUserEffectiveId, FieldUserId, FieldUserName, FieldUserAgentOriginal},
 	BodyTls:        {FieldTimestamp, FieldContainerId, FieldDestinationIp, FieldDestinationPort, FieldEventAction, FieldEventCategory, FieldEventCreated, FieldEventDataset, FieldEventId, FieldEventKind, FieldEventModule, FieldEventProvider, FieldEventSequence, FieldEventType, FieldGroupId, FieldHauberkIncarnation, FieldHauberkNetworkFlow, FieldHauberkProcessAncestors, FieldHauberkProcessArgsLength, FieldHauberkProcessCgroupId, FieldHauberkProcessParentStart, FieldHauberkProcessStart, FieldHauberkUserLoginId, FieldHostId, FieldHostName, FieldLabels, FieldNetworkTransport, FieldOrganizationId, FieldProcessArgs, FieldProcessArgsCount, FieldProcessCommandLine, FieldProcessEntityId, FieldProcessExecutable, FieldProcessHashSha256, FieldProcessName, FieldProcessParentArgs, FieldProcessParentCommandLine, FieldProcessParentEntityId, FieldProcessParentExecutable, FieldProcessParentName, FieldProcessParentPid, FieldProcessParentUserId, FieldProcessParentWorkingDirectory, FieldProcessPid, FieldProcessSessionLeaderPid, FieldProcessTtyName, FieldProcessWorkingDirectory, FieldSourceIp, FieldSourcePort, FieldTlsClientJa3, FieldTlsClientServerName, FieldTlsServerHashSha256, FieldTlsServerIssuer, FieldTlsServerJa3S, FieldTlsServerSubject, FieldTlsVersion, FieldUserEffectiveId, FieldUserId, FieldUserName},
 	BodyFlow:       {FieldTimestamp, FieldContainerId, FieldDestinationBytes, FieldDestinationIp, FieldDestinationPackets, FieldDestinationPort, FieldEventAction, FieldEventCategory, FieldEventCreated, FieldEventDataset, FieldEventDuration, FieldEventId, FieldEventKind, FieldEventModule, FieldEventProvider, FieldEventReason, FieldEventSequence, FieldEventType, FieldGroupId, FieldHauberkIncarnation, FieldHauberkNetworkFlow, FieldHauberkProcessAncestors, FieldHauberkProcessArgsLength, FieldHauberkProcessCgroupId, FieldHauberkProcessParentStart, FieldHauberkProcessStart, FieldHauberkUserLoginId, FieldHostId, FieldHostName, FieldLabels, FieldNetworkProtocol, FieldNetworkTransport, FieldOrganizationId, FieldProcessArgs, FieldProcessArgsCount, FieldProcessCommandLine, FieldProcessEntityId, FieldProcessExecutable, FieldProcessHashSha256, FieldProcessName, FieldProcessParentArgs, FieldProcessParentCommandLine, FieldProcessParentEntityId, FieldProcessParentExecutable, FieldProcessParentName, FieldProcessParentPid, FieldProcessParentUserId, FieldProcessParentWorkingDirectory, FieldProcessPid, FieldProcessSessionLeaderPid, FieldProcessTtyName, FieldProcessWorkingDirectory, FieldSourceBytes, FieldSourceIp, FieldSourcePackets, FieldSourcePort, FieldUserEffectiveId, FieldUserId, FieldUserName},
-	BodyAlert:      {FieldTimestamp, FieldContainerId, FieldEventAction, FieldEventCategory, FieldEventCreated, FieldEventDataset, FieldEventEnd, FieldEventHash, FieldEventId, FieldEventKind, FieldEventModule, FieldEventProvider, FieldEventSequence, FieldEventSeverity, FieldEventStart, FieldEventType, FieldGroupId, FieldHauberkAlertCount, FieldHauberkAlertId, FieldHauberkAlertSeverity, FieldHauberkIncarnation, FieldHauberkNodeId, FieldHauberkProcessAncestors, FieldHauberkProcessArgsLength, FieldHauberkProcessCgroupId, FieldHauberkProcessParentStart, FieldHauberkProcessStart, FieldHauberkUserLoginId, FieldHostId, FieldHostName, FieldLabels, FieldMessage, FieldOrganizationId, FieldProcessArgs, FieldProcessArgsCount, FieldProcessCommandLine, FieldProcessEntityId, FieldProcessExecutable, FieldProcessHashSha256, FieldProcessName, FieldProcessParentArgs, FieldProcessParentCommandLine, FieldProcessParentEntityId, FieldProcessParentExecutable, FieldProcessParentName, FieldProcessParentPid, FieldProcessParentUserId, FieldProcessParentWorkingDirectory, FieldProcessPid, FieldProcessSessionLeaderPid, FieldProcessTtyName, FieldProcessWorkingDirectory, FieldRuleDescription, FieldRuleId, FieldRuleName, FieldRuleRuleset, FieldThreatTacticName, FieldThreatTechniqueId, FieldUserEffectiveId, FieldUserId, FieldUserName},
+	BodyAlert:      {FieldTimestamp, FieldContainerId, FieldEventAction, FieldEventCategory, FieldEventCreated, FieldEventDataset, FieldEventEnd, FieldEventHash, FieldEventId, FieldEventKind, FieldEventModule, FieldEventProvider, FieldEventSequence, FieldEventSeverity, FieldEventStart, FieldEventType, FieldGroupId, FieldHauberkAlertCount, FieldHauberkAlertId, FieldHauberkAlertLastEvent, FieldHauberkAlertSeverity, FieldHauberkIncarnation, FieldHauberkNodeId, FieldHauberkProcessAncestors, FieldHauberkProcessArgsLength, FieldHauberkProcessCgroupId, FieldHauberkProcessParentStart, FieldHauberkProcessStart, FieldHauberkRuleFalsePositives, FieldHauberkUserLoginId, FieldHostId, FieldHostName, FieldLabels, FieldMessage, FieldOrganizationId, FieldProcessArgs, FieldProcessArgsCount, FieldProcessCommandLine, FieldProcessEntityId, FieldProcessExecutable, FieldProcessHashSha256, FieldProcessName, FieldProcessParentArgs, FieldProcessParentCommandLine, FieldProcessParentEntityId, FieldProcessParentExecutable, FieldProcessParentName, FieldProcessParentPid, FieldProcessParentUserId, FieldProcessParentWorkingDirectory, FieldProcessPid, FieldProcessSessionLeaderPid, FieldProcessTtyName, FieldProcessWorkingDirectory, FieldRuleDescription, FieldRuleId, FieldRuleName, FieldRuleReference, FieldRuleRuleset, FieldThreatTacticName, FieldThreatTechniqueId, FieldThreatTechniqueName, FieldUserEffectiveId, FieldUserId, FieldUserName},
 	BodyStatus:     {FieldTimestamp, FieldAgentVersion, FieldContainerId, FieldEventAction, FieldEventCategory, FieldEventCreated, FieldEventDataset, FieldEventId, FieldEventKind, FieldEventModule, FieldEventProvider, FieldEventReason, FieldEventSequence, FieldEventType, FieldGroupId, FieldHauberkIncarnation, FieldHauberkNodeMode, FieldHauberkProcessAncestors, FieldHauberkProcessArgsLength, FieldHauberkProcessCgroupId, FieldHauberkProcessParentStart, FieldHauberkProcessStart, FieldHauberkUserLoginId, FieldHostId, FieldHostName, FieldLabels, FieldMessage, FieldOrganizationId, FieldProcessArgs, FieldProcessArgsCount, FieldProcessCommandLine, FieldProcessEntityId, FieldProcessExecutable, FieldProcessHashSha256, FieldProcessName, FieldProcessParentArgs, FieldProcessParentCommandLine, FieldProcessParentEntityId, FieldProcessParentExecutable, FieldProcessParentName, FieldProcessParentPid, FieldProcessParentUserId, FieldProcessParentWorkingDirectory, FieldProcessPid, FieldProcessSessionLeaderPid, FieldProcessTtyName, FieldProcessWorkingDirectory, FieldUserEffectiveId, FieldUserId, FieldUserName},
 }
 
@@ -1986,6 +2026,7 @@ var ocsfFields = [bodyCount][]ocsfField{
 		{FieldRuleId, "finding_info.analytic.uid"},
 		{FieldRuleDescription, "finding_info.desc"},
 		{FieldRuleRuleset, "finding_info.product_uid"},
+		{FieldRuleReference, "finding_info.src_url"},
 		{FieldRuleName, "finding_info.title"},
 		{FieldEventHash, "finding_info.uid"},
 		{FieldMessage, "message"},
@@ -2007,13 +2048,16 @@ var ocsfFields = [bodyCount][]ocsfField{
 		{FieldEventCategory, "unmapped.category"},
 		{FieldHauberkProcessCgroupId, "unmapped.cgroup_id"},
 		{FieldUserEffectiveId, "unmapped.effective_uid"},
+		{FieldHauberkRuleFalsePositives, "unmapped.false_positives"},
 		{FieldHauberkIncarnation, "unmapped.incarnation"},
 		{FieldEventKind, "unmapped.kind"},
+		{FieldHauberkAlertLastEvent, "unmapped.last_event"},
 		{FieldEventModule, "unmapped.module"},
 		{FieldHauberkNodeId, "unmapped.node"},
 		{FieldProcessParentArgs, "unmapped.parent_args"},
 		{FieldProcessSessionLeaderPid, "unmapped.session_leader"},
 		{FieldThreatTacticName, "unmapped.tactics"},
+		{FieldThreatTechniqueName, "unmapped.technique_names"},
 		{FieldEventType, "unmapped.type"},
 	},
 	BodyStatus: {

@@ -35,6 +35,7 @@ func samples() []*Event {
 		{Body: &Event_Alert{&Alert{RuleId: "r", RuleName: "n", Severity: Severity_SEVERITY_HIGH, Techniques: []string{"T1059.004", "T1105"}, Tactics: []string{"execution"},
 			Fingerprint: "f0", Description: "d", Node: "000102030405060708090a0b0c0d0e0f", Host: "web1", Labels: map[string]string{"role": "web"}, Count: 2, FirstSeen: 1_700_000_000_000_000_000, LastSeen: 1_700_000_001_000_000_000,
 			Ruleset: "hauberk", Tenant: "t", Id: "id", Summary: "s",
+			TechniqueNames: []string{"Unix Shell"}, LastEvent: "e", FalsePositives: []string{"backup"}, References: []string{"https://example.org"},
 			Evidence: []*Evidence{{Id: "000102030405060708090a0b0c0d0e0f-00000001-0000000000000007", Time: 1_700_000_000_000_000_000, Event: exec}}}}},
 		{Collector: Collector_COLLECTOR_AGENT, Body: &Event_Status{&NodeStatus{Reason: "start", Detail: "d", Version: "1", Mode: "run",
 			Sensors:  []*Sensor{{Name: "process", Method: "ebpf/tp_btf", State: SensorState_SENSOR_STATE_ACTIVE}},
