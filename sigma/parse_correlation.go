@@ -126,7 +126,7 @@ func (p *ruleParser) correlationCondition(n, v *yaml.Node, c *Correlation) {
 func (p *ruleParser) bounds(v *yaml.Node, c *Correlation) {
 	for _, a := range pairs(v) {
 		key := a.key.Value
-		op := Comparison(slices.Index(comparisonNames[:], key))
+		op := slices.Index(comparisonNames[:], key)
 		switch {
 		case key == "field":
 			c.Fields = p.texts(a.value, "condition field")
@@ -141,7 +141,7 @@ func (p *ruleParser) bounds(v *yaml.Node, c *Correlation) {
 			if err != nil || x != x {
 				p.fail(a.value, "%s needs a number, not %q", key, a.value.Value)
 			}
-			c.Bounds = append(c.Bounds, Bound{op, x})
+			c.Bounds = append(c.Bounds, Bound{Comparison(op), x})
 		default:
 			p.fail(a.key, "a correlation's condition has no attribute %q", key)
 		}
