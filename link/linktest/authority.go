@@ -29,7 +29,19 @@ type Authority struct {
 // NewAuthority returns a fresh authority.
 func NewAuthority(t testing.TB) *Authority {
 	t.Helper()
-	key := NewKey(t)
+	a, err := MakeAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// MakeAuthority is NewAuthority for programs that are no tests.
+func MakeAuthority() (*Authority, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"},
 		NotBefore: time.Now().Add(-365 * 24 * time.Hour), NotAfter: time.Now().Add(365 * 24 * time.Hour),
@@ -37,13 +49,13 @@ func NewAuthority(t testing.TB) *Authority {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	certificate, err := x509.ParseCertificate(der)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	return &Authority{certificate, key}
+	return &Authority{certificate, key}, nil
 }
 
 // NewKey returns a fresh ECDSA P-256 key.
