@@ -151,14 +151,18 @@ type Presence struct {
 	Address       string                 `protobuf:"bytes,10,opt,name=address,proto3" json:"address,omitempty"` // remote address of the connection
 	Reason        string                 `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`   // why it went offline
 	Status        *event.NodeStatus      `protobuf:"bytes,12,opt,name=status,proto3" json:"status,omitempty"`
-	ConfigHash    string                 `protobuf:"bytes,13,opt,name=config_hash,json=configHash,proto3" json:"config_hash,omitempty"` // of the effective config
+	ConfigHash    string                 `protobuf:"bytes,13,opt,name=config_hash,json=configHash,proto3" json:"config_hash,omitempty"` // of the centre's config in effect (link.Config.hash)
 	ConfigVersion uint64                 `protobuf:"varint,14,opt,name=config_version,json=configVersion,proto3" json:"config_version,omitempty"`
 	ConfigError   string                 `protobuf:"bytes,15,opt,name=config_error,json=configError,proto3" json:"config_error,omitempty"` // why the node refused the config it was sent
 	Os            string                 `protobuf:"bytes,16,opt,name=os,proto3" json:"os,omitempty"`                                      // PRETTY_NAME of os-release
 	Kernel        string                 `protobuf:"bytes,17,opt,name=kernel,proto3" json:"kernel,omitempty"`                              // uname -r
 	Arch          string                 `protobuf:"bytes,18,opt,name=arch,proto3" json:"arch,omitempty"`
 	Incarnation   uint32                 `protobuf:"varint,19,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	ModeEpoch     uint64                 `protobuf:"varint,20,opt,name=mode_epoch,json=modeEpoch,proto3" json:"mode_epoch,omitempty"` // of the last stop or resume it obeyed
+	ModeEpoch     uint64                 `protobuf:"varint,20,opt,name=mode_epoch,json=modeEpoch,proto3" json:"mode_epoch,omitempty"`            // of the last stop or resume it obeyed
+	Stopped       bool                   `protobuf:"varint,21,opt,name=stopped,proto3" json:"stopped,omitempty"`                                 // as that mode says
+	Backlog       uint64                 `protobuf:"varint,22,opt,name=backlog,proto3" json:"backlog,omitempty"`                                 // events waiting in its spool
+	Version       string                 `protobuf:"bytes,23,opt,name=version,proto3" json:"version,omitempty"`                                  // of the node's program
+	EffectiveHash string                 `protobuf:"bytes,24,opt,name=effective_hash,json=effectiveHash,proto3" json:"effective_hash,omitempty"` // of its whole config: defaults, centre, local file, flags
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -333,6 +337,34 @@ func (x *Presence) GetModeEpoch() uint64 {
 	return 0
 }
 
+func (x *Presence) GetStopped() bool {
+	if x != nil {
+		return x.Stopped
+	}
+	return false
+}
+
+func (x *Presence) GetBacklog() uint64 {
+	if x != nil {
+		return x.Backlog
+	}
+	return 0
+}
+
+func (x *Presence) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Presence) GetEffectiveHash() string {
+	if x != nil {
+		return x.EffectiveHash
+	}
+	return ""
+}
+
 // Command is one document for any number of nodes. Each gateway evaluates
 // the selector against its own connections. The centre signs the exact bytes
 // of the marshalled Command (see SignedCommand); a node executes a command
@@ -346,7 +378,7 @@ type Command struct {
 	NotBefore     int64                  `protobuf:"varint,5,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"` // Unix ns
 	Expires       int64                  `protobuf:"varint,6,opt,name=expires,proto3" json:"expires,omitempty"`                      // Unix ns
 	Author        string                 `protobuf:"bytes,7,opt,name=author,proto3" json:"author,omitempty"`
-	Tenant        string                 `protobuf:"bytes,8,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Tenant        string                 `protobuf:"bytes,8,opt,name=tenant,proto3" json:"tenant,omitempty"` // whose nodes; empty: every tenant's
 	Reason        string                 `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -515,8 +547,8 @@ type Mode struct {
 	Stopped       bool                   `protobuf:"varint,3,opt,name=stopped,proto3" json:"stopped,omitempty"`
 	Author        string                 `protobuf:"bytes,4,opt,name=author,proto3" json:"author,omitempty"`
 	Reason        string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
-	Since         int64                  `protobuf:"varint,6,opt,name=since,proto3" json:"since,omitempty"` // Unix ns
-	Tenant        string                 `protobuf:"bytes,7,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Since         int64                  `protobuf:"varint,6,opt,name=since,proto3" json:"since,omitempty"`  // Unix ns
+	Tenant        string                 `protobuf:"bytes,7,opt,name=tenant,proto3" json:"tenant,omitempty"` // whose nodes; empty: every tenant's
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -784,6 +816,7 @@ type ConfigVersion struct {
 	Deleted       bool                   `protobuf:"varint,9,opt,name=deleted,proto3" json:"deleted,omitempty"`
 	Tenant        string                 `protobuf:"bytes,10,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	RolledBackTo  uint64                 `protobuf:"varint,11,opt,name=rolled_back_to,json=rolledBackTo,proto3" json:"rolled_back_to,omitempty"` // the version whose body this repeats, 0: none
+	Priority      int32                  `protobuf:"varint,12,opt,name=priority,proto3" json:"priority,omitempty"`                               // where scopes disagree the higher wins, then the later name
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -891,6 +924,13 @@ func (x *ConfigVersion) GetTenant() string {
 func (x *ConfigVersion) GetRolledBackTo() uint64 {
 	if x != nil {
 		return x.RolledBackTo
+	}
+	return 0
+}
+
+func (x *ConfigVersion) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
 	}
 	return 0
 }
@@ -1132,7 +1172,7 @@ func (x *Enrolment) GetRevokedBy() string {
 // Gateway is the one summary key of a gateway, under its lease.
 type Gateway struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`           // of this start: <name>-<8 hexadecimal digits>
 	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"` // where nodes reach it
 	Nodes         uint32                 `protobuf:"varint,3,opt,name=nodes,proto3" json:"nodes,omitempty"`
 	Version       string                 `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
@@ -1140,6 +1180,7 @@ type Gateway struct {
 	Load          float64                `protobuf:"fixed64,6,opt,name=load,proto3" json:"load,omitempty"`                                       // 1 minute load average / cores
 	IngestStopped bool                   `protobuf:"varint,7,opt,name=ingest_stopped,json=ingestStopped,proto3" json:"ingest_stopped,omitempty"` // full disk or a full bus
 	IngestReason  string                 `protobuf:"bytes,8,opt,name=ingest_reason,json=ingestReason,proto3" json:"ingest_reason,omitempty"`
+	Name          string                 `protobuf:"bytes,9,opt,name=name,proto3" json:"name,omitempty"` // configured, the same after a restart
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1226,6 +1267,13 @@ func (x *Gateway) GetIngestStopped() bool {
 func (x *Gateway) GetIngestReason() string {
 	if x != nil {
 		return x.IngestReason
+	}
+	return ""
+}
+
+func (x *Gateway) GetName() string {
+	if x != nil {
+		return x.Name
 	}
 	return ""
 }
@@ -1376,7 +1424,7 @@ var File_fleet_proto protoreflect.FileDescriptor
 
 const file_fleet_proto_rawDesc = "" +
 	"\n" +
-	"\vfleet.proto\x12\x10hauberk.fleet.v1\x1a\vevent.proto\"\xa6\x05\n" +
+	"\vfleet.proto\x12\x10hauberk.fleet.v1\x1a\vevent.proto\"\x9b\x06\n" +
 	"\bPresence\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -1400,7 +1448,11 @@ const file_fleet_proto_rawDesc = "" +
 	"\x04arch\x18\x12 \x01(\tR\x04arch\x12 \n" +
 	"\vincarnation\x18\x13 \x01(\rR\vincarnation\x12\x1d\n" +
 	"\n" +
-	"mode_epoch\x18\x14 \x01(\x04R\tmodeEpoch\x1a9\n" +
+	"mode_epoch\x18\x14 \x01(\x04R\tmodeEpoch\x12\x18\n" +
+	"\astopped\x18\x15 \x01(\bR\astopped\x12\x18\n" +
+	"\abacklog\x18\x16 \x01(\x04R\abacklog\x12\x18\n" +
+	"\aversion\x18\x17 \x01(\tR\aversion\x12%\n" +
+	"\x0eeffective_hash\x18\x18 \x01(\tR\reffectiveHash\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd0\x02\n" +
@@ -1444,7 +1496,7 @@ const file_fleet_proto_rawDesc = "" +
 	"\x05error\x18\x06 \x01(\tR\x05error\x12\x12\n" +
 	"\x04time\x18\a \x01(\x03R\x04time\x12\x16\n" +
 	"\x06tenant\x18\b \x01(\tR\x06tenant\x12\x12\n" +
-	"\x04host\x18\t \x01(\tR\x04host\"\xa1\x02\n" +
+	"\x04host\x18\t \x01(\tR\x04host\"\xbd\x02\n" +
 	"\rConfigVersion\x12\x14\n" +
 	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x1a\n" +
@@ -1457,7 +1509,8 @@ const file_fleet_proto_rawDesc = "" +
 	"\adeleted\x18\t \x01(\bR\adeleted\x12\x16\n" +
 	"\x06tenant\x18\n" +
 	" \x01(\tR\x06tenant\x12$\n" +
-	"\x0erolled_back_to\x18\v \x01(\x04R\frolledBackTo\"\xc5\x02\n" +
+	"\x0erolled_back_to\x18\v \x01(\x04R\frolledBackTo\x12\x1a\n" +
+	"\bpriority\x18\f \x01(\x05R\bpriority\"\xc5\x02\n" +
 	"\x05Token\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1f\n" +
 	"\vsecret_hash\x18\x02 \x01(\fR\n" +
@@ -1489,7 +1542,7 @@ const file_fleet_proto_rawDesc = "" +
 	"revoked_by\x18\v \x01(\tR\trevokedBy\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xdd\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf1\x01\n" +
 	"\aGateway\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x14\n" +
@@ -1498,7 +1551,8 @@ const file_fleet_proto_rawDesc = "" +
 	"\astarted\x18\x05 \x01(\x03R\astarted\x12\x12\n" +
 	"\x04load\x18\x06 \x01(\x01R\x04load\x12%\n" +
 	"\x0eingest_stopped\x18\a \x01(\bR\ringestStopped\x12#\n" +
-	"\ringest_reason\x18\b \x01(\tR\fingestReason\"\xac\x03\n" +
+	"\ringest_reason\x18\b \x01(\tR\fingestReason\x12\x12\n" +
+	"\x04name\x18\t \x01(\tR\x04name\"\xac\x03\n" +
 	"\tException\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
