@@ -34,9 +34,9 @@ func (k Kind) String() string {
 	return ""
 }
 
-// Value is a field's value. It is only read, and only until the next call of
-// Event.Value on the same Scratch, so that an Event may reuse what it points to
-// for its next event.
+// Value is a field's value. It is only read, and only until Set.Match (or
+// Correlator.Observe) returns, so that an Event may reuse what it points to for
+// its next event.
 type Value struct {
 	Kind  Kind
 	Bytes []byte

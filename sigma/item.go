@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
@@ -179,6 +180,11 @@ func (c *compiler) regexp(it *Item, v Scalar, slot int32) (*tree, *fault) {
 		}
 	}
 	expr := v.Text
+	// By itself first: put into a group, a wrong expression can become a
+	// right one.
+	if _, err := syntax.Parse(expr, syntax.Perl); err != nil {
+		return nil, regexpFault(v, err)
+	}
 	switch {
 	case it.has("startswith"):
 		expr = `\A(?:` + expr + `)`
@@ -186,9 +192,13 @@ func (c *compiler) regexp(it *Item, v Scalar, slot int32) (*tree, *fault) {
 		expr = `(?:` + expr + `)\z`
 	}
 	if flags != "" {
-		expr = "(?" + flags + ":" + expr + ")"
+		expr = "(?" + flags + ")" + expr
 	}
 	return c.compiled(expr, v, slot)
+}
+
+func regexpFault(v Scalar, err error) *fault {
+	return faultAt(v.Position, "regular expression %q: %s", v.Text, strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 }
 
 func (c *compiler) compiled(expr string, v Scalar, slot int32) (*tree, *fault) {
@@ -196,7 +206,7 @@ func (c *compiler) compiled(expr string, v Scalar, slot int32) (*tree, *fault) {
 	if !ok {
 		var err error
 		if re, err = regexp.Compile(expr); err != nil {
-			return nil, faultAt(v.Position, "regular expression %q: %s", v.Text, strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+			return nil, regexpFault(v, err)
 		}
 		c.regexps[expr] = re
 	}

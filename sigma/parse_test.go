@@ -106,6 +106,7 @@ func TestErrors(t *testing.T) {
 		{labRule("s: {a: x, unknown: y}"), `test.yml:4:13: rule "t": field "unknown" of log source lab/*/*: the schema has no field "unknown"`},
 		{labRule("s: {a|fieldref: unknown}"), `the schema has no field "unknown"`},
 		{labRule("s: {a|re: '(?=x)'}"), "test.yml:4:13: " + `rule "t": regular expression "(?=x)": invalid or unsupported Perl syntax`},
+		{labRule(`s: {a|re|i: ')x\'}`), "unexpected )"},
 		{labRule("s: {ip|cidr: 10.0.0.0/33}"), `"10.0.0.0/33" is not an IP network`},
 		{labRule("s: {a|expand: '%nobody%'}"), "placeholder %nobody% has no values"},
 		{labRule("s: {a|expand: plain}"), "expand without a placeholder"},

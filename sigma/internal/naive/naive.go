@@ -6,10 +6,11 @@
 package naive
 
 import (
+	"cmp"
 	"fmt"
-	"math/big"
 	"net/netip"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -375,11 +376,21 @@ func (x *evaluation) patterns(it *sigma.Item, text string) []pattern.Pattern {
 	if it.Field == "" {
 		one(func(p pattern.Pattern) pattern.Pattern { return p.Starts().Ends() })
 	}
+	if !has(it, "cased") {
+		one(func(p pattern.Pattern) pattern.Pattern {
+			q := make(pattern.Pattern, len(p))
+			for i, part := range p {
+				q[i] = pattern.Part{Kind: part.Kind, Bytes: lower(part.Bytes)}
+			}
+			return q
+		})
+	}
 	x.texts[key] = out
 	return out
 }
 
-// glob matches by trying everything a * could stand for.
+// glob matches by trying everything a * could stand for. p is in lower case
+// unless cased.
 func (x *evaluation) glob(p pattern.Pattern, v string, cased bool) bool {
 	if !cased && p.NeedsUnicode() {
 		src := p.Regexp()
@@ -392,11 +403,6 @@ func (x *evaluation) glob(p pattern.Pattern, v string, cased bool) bool {
 	}
 	if !cased {
 		v = lower(v)
-		q := make(pattern.Pattern, len(p))
-		for i, part := range p {
-			q[i] = pattern.Part{Kind: part.Kind, Bytes: lower(part.Bytes)}
-		}
-		p = q
 	}
 	return try(p, v)
 }
@@ -468,14 +474,24 @@ func inNetwork(v, network string) bool {
 	return err == nil && n.Unmap() == a.Unmap()
 }
 
-// compare is exact, by rational numbers.
+// compare compares integers exactly and everything else as float64.
 func compare(it *sigma.Item, a, b string) bool {
-	x, ok1 := rational(a)
-	y, ok2 := rational(b)
+	x, ok1 := numeric(a)
+	y, ok2 := numeric(b)
 	if !ok1 || !ok2 {
 		return false
 	}
-	c := x.Cmp(y)
+	c := 0
+	if i, isInt := x.(int64); isInt {
+		if j, isInt := y.(int64); isInt {
+			c = cmp.Compare(i, j)
+			return ordered(it, c)
+		}
+	}
+	return ordered(it, cmp.Compare(float(x), float(y)))
+}
+
+func ordered(it *sigma.Item, c int) bool {
 	switch {
 	case has(it, "gt"):
 		return c > 0
@@ -489,20 +505,34 @@ func compare(it *sigma.Item, a, b string) bool {
 	return c == 0
 }
 
-var numeral = regexp.MustCompile(`^(0[xX][0-9a-fA-F]+|[-+]?[0-9]+|[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,2})?)$`)
+func float(n any) float64 {
+	if i, ok := n.(int64); ok {
+		return float64(i)
+	}
+	return n.(float64)
+}
 
-func rational(s string) (*big.Rat, bool) {
-	if len(s) > 32 || !numeral.MatchString(s) {
+var hexadecimal = regexp.MustCompile(`^0[xX][-+]?[0-9a-fA-F]+$`)
+
+var decimal = regexp.MustCompile(`^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$`)
+
+// numeric gives an int64 where the text is one, else a float64.
+func numeric(s string) (any, bool) {
+	if len(s) > 32 {
 		return nil, false
 	}
-	if strings.HasPrefix(strings.ToLower(s), "0x") {
-		i, ok := new(big.Int).SetString(s[2:], 16)
-		if !ok {
-			return nil, false
-		}
-		return new(big.Rat).SetInt(i), true
+	if hexadecimal.MatchString(s) {
+		i, err := strconv.ParseInt(s[2:], 16, 64)
+		return i, err == nil
 	}
-	return new(big.Rat).SetString(s)
+	if !decimal.MatchString(s) {
+		return nil, false
+	}
+	if i, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return i, true
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	return f, err == nil
 }
 
 // timePart reads a date and gives one part as a number, "" if it is no date.
