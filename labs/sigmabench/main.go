@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -48,20 +47,28 @@ var execClass = []sigma.Class{{Name: "exec", Sources: []sigma.LogSource{
 }}}
 
 const lessons = `
-Events are process creations, half of a build host and half of servers (sigma/sigmatest, Typical), matched on one locked
-thread; CPU time is that thread's (RUSAGE_THREAD), and the sets take turns in slices, so that other load hits all alike.
-Figures are medians over the slices. An event is given to every rule whose log source it serves: process_creation, auditd
-and the keyword rules of the bare product.
+Events are process creations, half of a build host and half of servers, made from 28 kinds of command lines with changing
+words and numbers (sigma/sigmatest, Typical). They are matched on one locked thread; CPU time is that thread's
+(RUSAGE_THREAD), and the sets take turns in slices, so that other load hits all alike. Figures are medians over the slices.
+2,000 events stay in the cache, as an event that was just decoded is. Every event is given to every rule whose log source
+it serves: process_creation, auditd and the keyword rules of the bare product; the rules for files and connections are in
+the set but not asked. The peer is our own naive evaluator, which shares nothing between rules: the ratio says what sharing
+is worth, not how good other engines are.
 
 - One automaton per field finds the candidates. Literals are cut to 8 bytes at their rarest place and the automaton tells
-  only 64 kinds of bytes apart, which costs false candidates and saves most of the table.
+  only 64 kinds of bytes apart: false candidates, but a small table.
 - Literals of startswith and endswith are bound to their end of the value: "/sh" at the end of a path is no candidate
   for a path that merely contains it.
-- Among the necessary literals of a rule the one expected to be rarest is taken, by a table of byte frequencies and a
-  list of texts that are common in paths and command lines. This matters more than the speed of the automaton.
-- What limits it now is reading every byte of the command lines once (two dependent loads per byte).
-- The expanded set shares half of its values with the original rules; a set of 1,600 unrelated rules has a larger
-  automaton and fewer candidates per hit.
+- A literal hit also says which predicates are possible; the others of that automaton are false without a look. With it
+  switched off: 558,000 instead of 783,000 events/s with the Linux rules, 274,000 instead of 476,000 with 1,600 (a rule
+  of 100 keywords no longer costs 100 searches when one of them occurs).
+- Of the necessary literals of a rule the rarest is taken, by byte frequencies and a list of texts that are common in
+  paths, command lines and URLs. Without that list: 1.54 instead of 1.29 candidates per event, 714,000 events/s.
+- Literals of regular expressions are multiplied out over small classes and alternatives ("-(W|R)" gives -w and -r, not
+  just "-"): before that, one rule ran its expression on 86 % of all events.
+- What limits it now: reading every byte of the command lines once, at two dependent loads per byte.
+- Events made from the rules themselves (the last throughput figure) are the worst case: nearly each comes close to several
+  rules, and regular expressions run.
 `
 
 func measure(data, out string, quick bool) error {
@@ -103,7 +110,11 @@ func measure(data, out string, quick bool) error {
 	if quick {
 		events = 2_000
 	}
-	if err := agreement(r, rules, all, events); err != nil {
+	if err := agreement(r, "all rules", rules, all, events); err != nil {
+		return err
+	}
+	exec := sigma.Options{Schema: schema, Classes: execClass}
+	if err := agreement(r, "the expanded set", sigmatest.Expand(1, linux, 1600), exec, events/50); err != nil {
 		return err
 	}
 	if quick {
@@ -221,6 +232,7 @@ func throughput(r *perf.Report, schema *sigma.Schema, linux []*sigma.Rule, quick
 		}
 		naiveRates = append(naiveRates, float64(len(naiveEvents))/(threadTime()-start).Seconds())
 	}
+	hostile := hostileRate(small.set, linux, schema)
 	small.countAllocs(events)
 	large.countAllocs(events)
 	naive := perf.Median(naiveRates)
@@ -233,14 +245,34 @@ func throughput(r *perf.Report, schema *sigma.Schema, linux []*sigma.Rule, quick
 	r.Add(perf.Figure{Name: "events/s per core, set expanded to 1,600", Value: rateLarge, Unit: "events/s", Peer: "all Linux rules", PeerValue: rate, Target: ">= 90,000", Reached: rateLarge >= 90_000})
 	r.Add(perf.Figure{Name: "allocations per event, 1,600 rules", Value: large.allocs, Unit: "", Target: "0", Reached: large.allocs < 0.001})
 	r.Add(perf.Figure{Name: fmt.Sprintf("memory of the expanded set and one scratch (automata %.1f MB)", float64(lt.AutomatonBytes)/1e6), Value: large.heap, Unit: "MB", Target: "<= 60", Reached: large.heap <= 60})
+	r.Add(perf.Figure{Name: "events/s per core, all Linux rules, events made from the rules", Value: hostile, Unit: "events/s", Peer: "typical events", PeerValue: rate, Target: "no target", Reached: true})
 	n := float64(len(events) * (rounds*(turns+1) + 1))
 	fmt.Printf("candidates per event: %.2f of %d rules, %.2f of %d; untriggered %d, %d\n",
 		float64(small.scratch.Candidates)/n, st.Rules, float64(large.scratch.Candidates)/n, lt.Rules, st.Untriggered, lt.Untriggered)
 	return nil
 }
 
+// hostileRate is the rate on process events made from the rules.
+func hostileRate(set *sigma.Set, rules []*sigma.Rule, schema *sigma.Schema) float64 {
+	gen := sigmatest.NewGenerator(3, rules, schema, execClass, sigma.DefaultMapping())
+	events := make([]sigma.Record, 2000)
+	for i := range events {
+		events[i], _ = gen.Next()
+	}
+	sc := set.NewScratch()
+	var rates []float64
+	for range 5 {
+		start := threadTime()
+		for i := range events {
+			set.Match(&events[i], 0, sc)
+		}
+		rates = append(rates, float64(len(events))/(threadTime()-start).Seconds())
+	}
+	return perf.Median(rates)
+}
+
 // agreement compares the matcher with the naive evaluator.
-func agreement(r *perf.Report, rules []*sigma.Rule, opt sigma.Options, n int) error {
+func agreement(r *perf.Report, name string, rules []*sigma.Rule, opt sigma.Options, n int) error {
 	set, _, err := sigma.Compile(rules, opt)
 	if err != nil {
 		return err
@@ -257,7 +289,6 @@ func agreement(r *perf.Report, rules []*sigma.Rule, opt sigma.Options, n int) er
 			differ++
 		}
 	}
-	name := fmt.Sprintf("events of %d whose matches differ from the naive evaluator's", n)
-	r.Add(perf.Figure{Name: strings.TrimSpace(name), Value: float64(differ), Unit: "", Target: "0", Reached: differ == 0, Note: fmt.Sprintf("%d matches", matches)})
+	r.Add(perf.Figure{Name: fmt.Sprintf("%s: events of %d whose matches differ from the naive evaluator's", name, n), Value: float64(differ), Unit: "", Target: "0", Reached: differ == 0, Note: fmt.Sprintf("%d matches", matches)})
 	return nil
 }

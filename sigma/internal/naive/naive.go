@@ -29,6 +29,7 @@ type Evaluator struct {
 	regexps      map[string]*regexp.Regexp
 	texts        map[textKey][]pattern.Pattern
 	targets      map[targetKey]sigma.Target
+	keywords     map[sigma.LogSource][]string
 }
 
 // The caches hold what depends on rules only, so that 100,000 events take
@@ -44,6 +45,7 @@ type targetKey struct {
 func (e *Evaluator) Match(r *sigma.Rule, ev sigma.Event, class sigma.ClassID) bool {
 	if e.regexps == nil {
 		e.regexps, e.texts, e.targets = map[string]*regexp.Regexp{}, map[textKey][]pattern.Pattern{}, map[targetKey]sigma.Target{}
+		e.keywords = map[sigma.LogSource][]string{}
 	}
 	covered := false
 	for _, s := range e.Classes[class].Sources {
@@ -89,7 +91,7 @@ func (x *evaluation) condition(e *cond.Expr) bool {
 	matched, total := 0, 0
 	for i := range x.rule.Detection.Searches {
 		s := &x.rule.Detection.Searches[i]
-		if !meant(e, s.Name) {
+		if !x.meant(e, s.Name) {
 			continue
 		}
 		total++
@@ -104,15 +106,24 @@ func (x *evaluation) condition(e *cond.Expr) bool {
 }
 
 // meant reports whether a name or an "of" means a search identifier.
-func meant(e *cond.Expr, name string) bool {
+func (x *evaluation) meant(e *cond.Expr, name string) bool {
 	switch {
 	case e.Op == cond.Name:
 		return e.Text == name
 	case e.Text == cond.Them:
 		return name[:1] != "_"
 	}
-	re := "^" + strings.ReplaceAll(regexp.QuoteMeta(e.Text), `\*`, ".*") + "$"
-	return regexp.MustCompile(re).MatchString(name)
+	return x.compile("^" + strings.ReplaceAll(regexp.QuoteMeta(e.Text), `\*`, ".*") + "$").MatchString(name)
+}
+
+// compile compiles an expression once.
+func (x *evaluation) compile(expr string) *regexp.Regexp {
+	re := x.regexps[expr]
+	if re == nil {
+		re = regexp.MustCompile(expr)
+		x.regexps[expr] = re
+	}
+	return re
 }
 
 func (x *evaluation) search(s *sigma.Search) bool {
@@ -165,7 +176,7 @@ func (x *evaluation) value(it *sigma.Item, v sigma.Scalar) bool {
 	}
 	for _, text := range texts {
 		if it.Field == "" {
-			for _, f := range x.Mapping.Keywords(x.rule.LogSource) {
+			for _, f := range x.keywordFields() {
 				if x.test(it, v.Kind, text, sigma.Target{Field: f}) {
 					return true
 				}
@@ -177,6 +188,15 @@ func (x *evaluation) value(it *sigma.Item, v sigma.Scalar) bool {
 		}
 	}
 	return false
+}
+
+func (x *evaluation) keywordFields() []string {
+	k, ok := x.keywords[x.rule.LogSource]
+	if !ok {
+		k = x.Mapping.Keywords(x.rule.LogSource)
+		x.keywords[x.rule.LogSource] = k
+	}
+	return k
 }
 
 func (x *evaluation) target(field string) sigma.Target {
@@ -319,12 +339,7 @@ func (x *evaluation) regexp(it *sigma.Item, text string) *regexp.Regexp {
 			text = "(?" + f + ")" + text
 		}
 	}
-	re := x.regexps[text]
-	if re == nil {
-		re = regexp.MustCompile(text)
-		x.regexps[text] = re
-	}
-	return re
+	return x.compile(text)
 }
 
 // patterns applies the transforming modifiers, one after the other.
@@ -393,13 +408,7 @@ func (x *evaluation) patterns(it *sigma.Item, text string) []pattern.Pattern {
 // unless cased.
 func (x *evaluation) glob(p pattern.Pattern, v string, cased bool) bool {
 	if !cased && p.NeedsUnicode() {
-		src := p.Regexp()
-		re := x.regexps[src]
-		if re == nil {
-			re = regexp.MustCompile(src)
-			x.regexps[src] = re
-		}
-		return re.MatchString(v)
+		return x.compile(p.Regexp()).MatchString(v)
 	}
 	if !cased {
 		v = lower(v)
