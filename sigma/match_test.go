@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -380,4 +381,33 @@ detection: {s: {a: x}, condition: s}
 	if got := set.Classes(3); got != nil {
 		t.Errorf("the windows rule has classes %v, want none", got)
 	}
+}
+
+// TestConcurrentMatch: one set, several goroutines, each with its own scratch.
+func TestConcurrentMatch(t *testing.T) {
+	opt := labOptions(t)
+	set, errs, err := sigma.Compile(labRules(t), opt)
+	if err != nil || len(errs) > 0 {
+		t.Fatal(err, errs)
+	}
+	gen := sigmatest.NewGenerator(4, labRules(t), opt.Schema, opt.Classes, opt.Mapping)
+	events := make([]sigma.Record, 300)
+	want := make([][]sigma.RuleID, len(events))
+	sc := set.NewScratch()
+	for i := range events {
+		events[i], _ = gen.Next()
+		want[i] = slices.Clone(set.Match(events[i], 0, sc))
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			sc := set.NewScratch()
+			for i := range events {
+				if got := set.Match(events[i], 0, sc); !slices.Equal(got, want[i]) {
+					t.Errorf("event %d: %v, want %v", i, got, want[i])
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
