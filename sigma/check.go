@@ -26,6 +26,10 @@ type Verdict struct {
 	Classes []string // of a detection: the classes of events it is matched against
 	// Idle: supported, but no class of events serves its log source.
 	Idle bool
+	// Missing: fields the schema does not have, see AbsentMissing. Never: for
+	// want of them no event can match.
+	Missing []string
+	Never   bool
 	// Untriggered: evaluated at every event of its classes, because it needs
 	// no literal text.
 	Untriggered bool
@@ -63,6 +67,7 @@ func Check(fsys fs.FS, root string, opt Options) (*Report, error) {
 				v.Classes = append(v.Classes, set.classes[cl].Name)
 			}
 			v.Idle, v.Untriggered = len(v.Classes) == 0, untriggered[id]
+			v.Missing, v.Never = set.Missing(id), set.Never(id)
 		}
 		rep.Rules = append(rep.Rules, v)
 	}

@@ -60,6 +60,8 @@ type compiledRule struct {
 	classes uint64
 	// quiet: only a correlation without generate uses it.
 	quiet bool
+	// missing: the fields it uses that the schema does not have.
+	missing []string
 }
 
 // slot is a place that values are read from: a field or one of its elements.
@@ -83,6 +85,7 @@ type compiler struct {
 	sources      []string // of predicates, see leaf
 	regexps      map[string]*regexp.Regexp
 	refused      map[string]bool // references of refused rules
+	missing      []string        // fields that the current rule misses
 	errs         []*Error
 }
 
@@ -113,6 +116,7 @@ func Compile(rules []*Rule, opt Options) (*Set, []*Error, error) {
 		if r.Detection == nil {
 			continue
 		}
+		c.missing = nil
 		t, f := c.detection(r, filters)
 		if f != nil {
 			c.refuse(r, f)
@@ -120,7 +124,7 @@ func Compile(rules []*Rule, opt Options) (*Set, []*Error, error) {
 		}
 		triggers = append(triggers, c.triggersOf(t))
 		root, _ := c.set.flatten(t)
-		c.add(compiledRule{rule: r, root: root, classes: c.set.classesOf(r.LogSource)})
+		c.add(compiledRule{rule: r, root: root, classes: c.set.classesOf(r.LogSource), missing: c.missing})
 	}
 	c.set.detections = len(c.set.rules)
 	c.set.buildIndexes(triggers)
@@ -307,6 +311,13 @@ func (c *compiler) slot(target string) (int32, error) {
 	return intern(slot{field: field, element: element, base: whole}), nil
 }
 
+// miss notes a field that the schema does not have.
+func (c *compiler) miss(field string) {
+	if !slices.Contains(c.missing, field) {
+		c.missing = append(c.missing, field)
+	}
+}
+
 func (c *compiler) kindOf(slot int32) Kind {
 	if slot == absentSlot || c.set.slots[slot].element != wholeField {
 		return KindText
@@ -339,6 +350,14 @@ func (s *Set) Lookup(ref string) (RuleID, bool) {
 // Standalone reports whether a match of the rule is a finding of its own: not
 // if it only serves correlations, none of which says generate.
 func (s *Set) Standalone(id RuleID) bool { return !s.rules[id].quiet }
+
+// Missing gives the fields, as the schema would name them, that a detection
+// uses and the schema does not have; only with AbsentMissing.
+func (s *Set) Missing(id RuleID) []string { return s.rules[id].missing }
+
+// Never reports whether no event can match a detection, because of what it
+// misses.
+func (s *Set) Never(id RuleID) bool { return int(id) < s.detections && s.never(id) }
 
 // Classes gives the classes whose events a detection is matched against; none
 // means that no event of this set can match it.
@@ -378,7 +397,9 @@ func (s *Set) Stats() Stats {
 func (s *Set) untriggered() map[RuleID]bool {
 	out := map[RuleID]bool{}
 	for r := range s.detections {
-		out[RuleID(r)] = true
+		if !s.never(RuleID(r)) {
+			out[RuleID(r)] = true
+		}
 	}
 	for _, x := range s.indexes {
 		for _, r := range x.rules {

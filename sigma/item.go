@@ -60,6 +60,7 @@ func (c *compiler) slotsOf(l LogSource, it *Item) ([]int32, Target, *fault) {
 			return nil, target, faultAt(it.Position, "field %q of log source %s: %s", it.Field, l, err)
 		}
 		if err != nil {
+			c.miss(target.Field)
 			return nil, target, nil
 		}
 		return []int32{slot}, target, nil
@@ -73,6 +74,11 @@ func (c *compiler) slotsOf(l LogSource, it *Item) ([]int32, Target, *fault) {
 	}
 	if len(slots) == 0 && c.opt.Missing == RefuseMissing {
 		return nil, Target{}, faultAt(it.Position, "keywords of log source %s: none of the fields for them (%s) is in the schema", l, strings.Join(names, ", "))
+	}
+	if len(slots) == 0 {
+		for _, name := range names {
+			c.miss(name)
+		}
 	}
 	return slots, Target{}, nil
 }
@@ -214,11 +220,13 @@ func (c *compiler) compiled(expr string, v Scalar, slot int32) (*tree, *fault) {
 }
 
 func (c *compiler) fieldRef(l LogSource, it *Item, v Scalar, slot int32) (*tree, *fault) {
-	other, err := c.slot(c.opt.Mapping.Field(l, v.Text).Field)
+	target := c.opt.Mapping.Field(l, v.Text).Field
+	other, err := c.slot(target)
 	if err != nil {
 		if c.opt.Missing == RefuseMissing {
 			return nil, faultAt(v.Position, "field %q of log source %s: %s", v.Text, l, err)
 		}
+		c.miss(target)
 		return constant(false), nil
 	}
 	p := predicate{op: opFieldRef, slot: slot, other: other, folded: !it.has("cased"), place: opEquals}

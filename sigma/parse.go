@@ -17,6 +17,9 @@ import (
 // MaxFileSize bounds a rule file, in bytes: the largest of SigmaHQ's has 60 kB.
 const MaxFileSize = 4 << 20
 
+// maxTitle is the specification's bound of a title, in characters.
+const maxTitle = 256
+
 // Parse reads all rules of a file. Each document that is not a valid rule
 // gives an error, the others a rule.
 func Parse(file string, data []byte) ([]*Rule, []*Error) {
@@ -127,6 +130,9 @@ func (p *ruleParser) document(root *yaml.Node) {
 	}
 	if p.rule.Title == "" {
 		p.fail(root, "title is missing")
+	}
+	if len([]rune(p.rule.Title)) > maxTitle {
+		p.fail(root, "title is longer than %d characters", maxTitle)
 	}
 	if source != nil {
 		p.logSource(source)

@@ -145,7 +145,10 @@ func TestOneBadRule(t *testing.T) {
 	opt := labOptions(t)
 	opt.Missing = sigma.AbsentMissing
 	if set, errs, err = sigma.Compile(rules, opt); err != nil || len(errs) != 0 || set.Len() != 3 {
-		t.Errorf("with AbsentMissing: %d rules, errors %v %v", set.Len(), errs, err)
+		t.Fatalf("with AbsentMissing: %d rules, errors %v %v", set.Len(), errs, err)
+	}
+	if !slices.Equal(set.Missing(1), []string{"unknown"}) || !set.Never(1) || set.Never(0) || set.Missing(0) != nil {
+		t.Errorf("missing %v, never %v", set.Missing(1), set.Never(1))
 	}
 }
 
