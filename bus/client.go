@@ -113,7 +113,10 @@ func Open(ctx context.Context, config Config, log *slog.Logger, registry *obs.Re
 	if c.common, err = config.options(log); err != nil {
 		return nil, err
 	}
-	if c.kafka, err = kgo.NewClient(append(c.publishOptions(), c.common...)...); err != nil {
+	// Time-outs and cancelled contexts end a message even when it may be on
+	// its way; ErrUnavailable says that it may have been written.
+	publish := append(c.publishOptions(), kgo.AllowIdempotentProduceCancellation())
+	if c.kafka, err = kgo.NewClient(append(publish, c.common...)...); err != nil {
 		return nil, fmt.Errorf("open bus: %w", err)
 	}
 	c.admin = kadm.NewClient(c.kafka)
@@ -122,6 +125,10 @@ func Open(ctx context.Context, config Config, log *slog.Logger, registry *obs.Re
 		err := c.kafka.Ping(ctx)
 		if err == nil {
 			return c, nil
+		}
+		if err = classify(err); errors.Is(err, ErrDenied) {
+			c.kafka.Close()
+			return nil, fmt.Errorf("open bus %v: %w", config.Brokers, err)
 		}
 		if run.Sleep(ctx, backoff.Next()) != nil {
 			c.kafka.Close()

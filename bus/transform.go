@@ -85,7 +85,8 @@ func (c *Client) transact(ctx context.Context, session *kgo.GroupTransactSession
 	return nil
 }
 
-// publishIn publishes inside the session's transaction and waits.
+// publishIn publishes inside the session's transaction and waits, until ctx
+// ends: then it gives up what is buffered, and the transaction must abort.
 func (c *Client) publishIn(ctx context.Context, session *kgo.GroupTransactSession, out []Message) error {
 	var (
 		wg    sync.WaitGroup
@@ -105,6 +106,12 @@ func (c *Client) publishIn(ctx context.Context, session *kgo.GroupTransactSessio
 			wg.Done()
 		})
 	}
+	abandon := context.AfterFunc(ctx, func() {
+		if err := session.Client().AbortBufferedRecords(context.Background()); err != nil {
+			c.log.Warn("bus transaction keeps buffered messages", "err", err)
+		}
+	})
+	defer abandon()
 	wg.Wait()
 	return first
 }

@@ -7,7 +7,9 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hauberk/hauberk/bus"
 )
@@ -167,6 +169,130 @@ func brokerRestarts(t *testing.T, target Target) {
 	got := take(t, client, group("g"), valued(3))
 	if len(got) != 2 || number(t, got[0]) != 2 {
 		t.Fatalf("got %d messages beginning at %d, want 2 and 3", len(got), number(t, got[0]))
+	}
+}
+
+// consumerOutlives kills the broker under a consumer and a publisher that go
+// on as if nothing had happened.
+func consumerOutlives(t *testing.T, target Target) {
+	client, _ := open(t, target)
+	const rounds, each = 3, 50
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var next atomic.Int64 // the first number that had no effect yet
+	reached := make(chan struct{}, 1)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		err := client.Consume(ctx, group("g"), func(_ context.Context, batch []bus.Message) error {
+			for _, m := range batch {
+				if n := int64(number(t, m)); n == next.Load() {
+					next.Add(1)
+				} else if n > next.Load() {
+					t.Errorf("message %d came before %d", n, next.Load())
+				}
+			}
+			select {
+			case reached <- struct{}{}:
+			default:
+			}
+			return nil
+		})
+		if err != nil {
+			t.Errorf("consume: %v", err)
+		}
+	})
+	await := func(n int64) {
+		for next.Load() < n {
+			select {
+			case <-reached:
+			case <-ctx.Done():
+				t.Fatalf("consumer stands at %d of %d", next.Load(), n)
+			}
+		}
+	}
+	for round := range rounds {
+		for i := range each {
+			publish(t, client, numbered("k", round*each+i))
+		}
+		await(int64((round + 1) * each))
+		target.Kill(t)
+		target.Start(t)
+	}
+	publish(t, client, numbered("k", rounds*each))
+	await(rounds*each + 1)
+	cancel()
+	wg.Wait()
+}
+
+// transformerOutlives kills the broker under a transformer, which may end
+// with an error and is called again, as a part does. Doubles are allowed.
+func transformerOutlives(t *testing.T, target Target) {
+	client, _ := open(t, target)
+	const n = 200
+	for i := range n {
+		publish(t, client, numbered("k", i))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	g := group("copy")
+	g.MaxBatch = 5
+	called := make(chan struct{}, n)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			err := client.Transform(ctx, g, func(_ context.Context, batch []bus.Message) ([]bus.Message, error) {
+				select {
+				case called <- struct{}{}:
+				default:
+				}
+				return toAlerts(batch), nil
+			})
+			if err != nil && ctx.Err() == nil {
+				t.Logf("transform ended, goes on: %v", err)
+			}
+		}
+	})
+	for range 5 {
+		<-called
+	}
+	target.Kill(t)
+	target.Start(t)
+	left := map[int]bool{}
+	for i := range n {
+		left[i] = true
+	}
+	read(t, client, bus.Alerts, bus.FromStart(), func(m bus.Message) bool {
+		delete(left, number(t, m))
+		return len(left) == 0
+	})
+	cancel()
+	wg.Wait()
+}
+
+func brokerGone(t *testing.T, target Target) {
+	target.Config.PublishTimeout = time.Second
+	client, registry := open(t, target)
+	publish(t, client, numbered("k", 0))
+	target.Stop(t)
+	if err := client.Publish(t.Context(), numbered("k", 1)); !errors.Is(err, bus.ErrUnavailable) || !bus.Retryable(err) {
+		t.Fatalf("error %v, want ErrUnavailable", err)
+	}
+	if counter(registry, "hauberk_bus_publish_failures_total") != 1 {
+		t.Fatal("the failure was not counted")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := client.Publish(ctx, numbered("k", 2)); err == nil {
+		t.Fatal("published without a broker")
+	}
+	if _, err := bus.Open(ctx, target.Config, nil, nil); !errors.Is(err, bus.ErrUnavailable) {
+		t.Fatalf("open: %v", err)
+	}
+	target.Start(t)
+	publish(t, client, numbered("k", 3))
+	got := read(t, client, bus.Events, bus.FromStart(), valued(3))
+	if number(t, got[0]) != 0 {
+		t.Fatalf("the first message is %d", number(t, got[0]))
 	}
 }
 

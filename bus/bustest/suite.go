@@ -48,6 +48,9 @@ func Run(t *testing.T, fresh func(t *testing.T) Target) {
 		{"consumer is killed", consumerKilled},
 		{"broker is killed", brokerKilled},
 		{"broker restarts", brokerRestarts},
+		{"consumer outlives the broker", consumerOutlives},
+		{"transformer outlives the broker", transformerOutlives},
+		{"broker is gone", brokerGone},
 		{"replay", replay},
 		{"exactly once", exactlyOnce},
 		{"transformer is killed", transformerKilled},
@@ -96,14 +99,14 @@ func open(t testing.TB, target Target) (*bus.Client, *obs.Registry) {
 	return client, &registry
 }
 
-// counter returns the value of a counter, 0 if there is none.
-func counter(r *obs.Registry, name string) uint64 {
+// counter returns the value of a counter, summed over its labels.
+func counter(r *obs.Registry, name string) (sum uint64) {
 	for _, reading := range r.Readings() {
 		if reading.Name == name {
-			return reading.Value
+			sum += reading.Value
 		}
 	}
-	return 0
+	return sum
 }
 
 func publish(t testing.TB, client *bus.Client, messages ...bus.Message) {
