@@ -1,6 +1,7 @@
 package sigma
 
 import (
+	"cmp"
 	"container/heap"
 	"container/list"
 	"encoding/binary"
@@ -84,9 +85,7 @@ type Correlator struct {
 func NewCorrelator(s *Set, l Limits) *Correlator {
 	c := &Correlator{set: s, limits: l.withDefaults(), uses: map[RuleID][]use{}, groups: map[string]*group{}, idle: list.New()}
 	for i, cc := range s.compiled {
-		// The last member first: one event must not be two steps of an
-		// ordered correlation.
-		for j, m := range slices.Backward(cc.members) {
+		for j, m := range cc.members {
 			c.uses[m.rule] = append(c.uses[m.rule], use{i, j})
 		}
 	}
@@ -123,25 +122,25 @@ type match struct {
 // the event's time and its identity, and gives the correlations that hold by
 // it, inner ones first.
 func (c *Correlator) Observe(ev Event, matches []RuleID, at time.Time, identity string) []Hit {
-	var hits []Hit
-	// Per correlation the last member first, see NewCorrelator.
-	var todo []use
-	leaf := map[use]RuleID{}
+	type step struct {
+		use
+		leaf RuleID
+	}
+	var todo []step
 	for _, r := range matches {
 		for _, u := range c.uses[r] {
-			todo = append(todo, u)
-			leaf[u] = r
+			todo = append(todo, step{u, r})
 		}
 	}
-	slices.SortFunc(todo, func(a, b use) int {
-		if a.correlation != b.correlation {
-			return a.correlation - b.correlation
-		}
-		return b.member - a.member
+	// Inner correlations first; in each the last member first, because one
+	// event must not be two steps of an ordered one.
+	slices.SortFunc(todo, func(a, b step) int {
+		return cmp.Or(a.correlation-b.correlation, b.member-a.member)
 	})
-	for _, u := range todo {
-		m := match{ev: ev, leaf: leaf[u], at: at.UnixNano(), evidence: []string{identity}}
-		hits = c.feed(u, m, hits)
+	var hits []Hit
+	for _, s := range todo {
+		m := match{ev: ev, leaf: s.leaf, at: at.UnixNano(), evidence: []string{identity}}
+		hits = c.feed(s.use, m, hits)
 	}
 	return hits
 }

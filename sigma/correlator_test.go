@@ -300,6 +300,27 @@ func TestChain(t *testing.T) {
 	}
 }
 
+// TestChainBehindWindow: a correlation judged at the end of its window passes
+// its group on, under its own names, and has no event for other fields.
+func TestChainBehindWindow(t *testing.T) {
+	inner := correlationRule("Few", "type: event_count\nrules: [A]\naliases: {who: {A: user}}\ngroup-by: [who]\ntimespan: 10s\ncondition: {lt: 3}")
+	runScript(t, newRun(t, inner+correlationRule("Outer", "type: event_count\nrules: [Few]\ngroup-by: [who]\ntimespan: 1h\ncondition: {gte: 2}"), sigma.Limits{}), `
+		0 A bob
+		20 A bob
+		-> Few[bob] 1 a 0-0
+		31 now
+		-> Few[bob] 1 b 20-20
+		-> Outer[bob] 2 ab 0-20`)
+	r := newRun(t, inner+correlationRule("Outer", "type: event_count\nrules: [Few]\ngroup-by: [host]\ntimespan: 1h\ncondition: {gte: 1}"), sigma.Limits{})
+	runScript(t, r, `
+		0 A bob 0 h
+		11 now
+		-> Few[bob] 1 a 0-0`)
+	if c := r.corr.Counters(); c.NoGroup != 1 {
+		t.Errorf("counters %+v", c)
+	}
+}
+
 // TestOneEventTwoSteps: an event that matches two rules is not two steps.
 func TestOneEventTwoSteps(t *testing.T) {
 	rules := "---\nname: Also\n" + labRule("s: {a: A}") + correlationRule("X", "type: temporal_ordered\nrules: [A, Also]\ntimespan: 10s")
@@ -335,6 +356,15 @@ func TestCorrelatorLimits(t *testing.T) {
 	if n := r.corr.Groups(); n != 0 {
 		t.Errorf("%d groups are remembered after their timespan", n)
 	}
+	// The group used last stays when another has to go.
+	r = newRun(t, correlationRule("X", "type: event_count\nrules: [A]\ngroup-by: [user]\ntimespan: 10s\ncondition: {gte: 3}"), sigma.Limits{Groups: 2})
+	runScript(t, r, `
+		0 A bob
+		1 A eve
+		2 A bob
+		3 A mallory
+		4 A bob
+		-> X[bob] 3 ace 0-4`)
 	r = newRun(t, correlationRule("X", "type: value_avg\nrules: [A]\ntimespan: 10s\ncondition: {field: n, gt: 1}")+
 		correlationRule("Y", "type: value_percentile\nrules: [A]\ntimespan: 10s\ncondition: {field: n, gt: 1}"), sigma.Limits{Values: 3, Evidence: 2})
 	for i := range 8 {

@@ -188,6 +188,7 @@ var semantics = []struct {
 	{"cidr v4 outside", "s: {ip|cidr: 10.0.0.0/8}", []any{"ip", netip.MustParseAddr("11.1.2.3")}, false},
 	{"cidr v6", "s: {ip|cidr: 'fe80::/10'}", []any{"ip", netip.MustParseAddr("fe80::1")}, true},
 	{"cidr mapped", "s: {ip|cidr: 10.0.0.0/8}", []any{"ip", netip.MustParseAddr("::ffff:10.1.2.3")}, true},
+	{"cidr written as mapped", "s: {ip|cidr: '::ffff:10.0.0.0/104'}", []any{"ip", netip.MustParseAddr("10.1.2.3")}, true},
 	{"cidr of text", "s: {a|cidr: [10.0.0.0/8, 'fd00::/8']}", []any{"a", "fd00::17"}, true},
 	{"cidr of v4 text", "s: {a|cidr: 10.0.0.0/8}", []any{"a", "10.250.0.9"}, true},
 	{"cidr of no address", "s: {a|cidr: 10.0.0.0/8}", []any{"a", "10.x"}, false},
@@ -243,6 +244,7 @@ var semantics = []struct {
 	{"month", "s: {time|month|lt: 3}", []any{"time", noon}, false},
 	{"year", "s: {time|year: 2026}", []any{"time", noon}, true},
 	{"hour of text", "s: {a|hour: 23}", []any{"a", "2026-03-05T23:59:00+02:00"}, true},
+	{"hour of no date", "s: {a|hour: 10}", []any{"a", "2026-02-30T10:00"}, false},
 	{"year neq", "s: {time|year|neq: 2025}", []any{"time", noon}, true},
 
 	{"keyword", "s: [evil, other]", []any{"message", "an EVIL thing"}, true},

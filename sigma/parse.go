@@ -339,6 +339,9 @@ func (p *ruleParser) filter(n *yaml.Node) {
 	}
 	if d := p.detection(body); d != nil {
 		f.Detection = *d
+		if len(d.Conditions) > 1 {
+			p.failAt(d.Conditions[1].Position, "a filter has one condition, not %d", len(d.Conditions))
+		}
 	}
 	p.rule.Filter = f
 }

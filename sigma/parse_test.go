@@ -103,6 +103,13 @@ func TestErrors(t *testing.T) {
 		{labRule("s: {time|hour: noon}"), `hour needs a number, not "noon"`},
 		{labRule("s: ['']"), "an empty keyword"},
 
+		{"title: " + strings.Repeat("é", 257) + "\n", "title is longer than 256 characters"},
+		{"title: f\nlogsource: {product: lab}\nfilter:\n  rules: [x]\n  s: {a: x}\n  condition: [s, s]", "test.yml:6:18: " + `rule "f": a filter has one condition, not 2`},
+		{"title: f\nlogsource: {product: lab}\nfilter: {s: {a: x}, condition: s}", "filter names no rules"},
+		{"title: f\nlogsource: {product: lab}\nfilter: x", "filter must be a map"},
+		{"title: t\ncorrelation: x", "correlation must be a map"},
+		{"title: t\ndetection: x\nlogsource: {product: lab}", "detection must be a map"},
+		{"title: t\ndetection: {}\ncorrelation: {}\n", "a rule has one of detection, correlation and filter"},
 		{labRule("s: {a: x, unknown: y}"), `test.yml:4:13: rule "t": field "unknown" of log source lab/*/*: the schema has no field "unknown"`},
 		{labRule("s: {a|fieldref: unknown}"), `the schema has no field "unknown"`},
 		{labRule("s: {a|re: '(?=x)'}"), "test.yml:4:13: " + `rule "t": regular expression "(?=x)": invalid or unsupported Perl syntax`},

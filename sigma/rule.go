@@ -66,6 +66,9 @@ func (l Level) String() string {
 	return ""
 }
 
+// MarshalText implements encoding.TextMarshaler, so that JSON has the word.
+func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
 // Ref is how a correlation or filter may name the rule: its id, else its name,
 // else its title.
 func (r *Rule) Ref() string {

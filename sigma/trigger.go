@@ -57,9 +57,6 @@ func (c *compiler) leafTriggers(id int32) []trigger {
 	}
 	switch p.op {
 	case opEquals:
-		if len(p.lit) > maxLiteral {
-			return one(p.lit, false, true)
-		}
 		return one(p.lit, true, true)
 	case opPrefix:
 		return one(p.lit, true, false)

@@ -232,8 +232,8 @@ func (d *DFA) Size() int {
 // States is the number of states.
 func (d *DFA) States() int { return (len(d.small) + len(d.large)) >> classBits }
 
-// Shorten cuts a literal to at most n bytes: its start if it is bound to the
-// start of a text, its end if bound to the end, else the window that rare
+// Shorten cuts a literal to at most n bytes: its end if it is bound to the end
+// of a text, its start if bound to the start only, else the window that rare
 // decides on by the lowest sum.
 func Shorten(l Literal, n int, rare func(window []byte) float64) Literal {
 	if len(l.Text) <= n {

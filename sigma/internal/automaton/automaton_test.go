@@ -104,8 +104,10 @@ func TestShorten(t *testing.T) {
 		{Literal{Text: []byte("aaazzzbbb")}, "aaazzz"},
 		{Literal{Text: []byte("abcdefghz"), Start: true}, "abcdef"},
 		{Literal{Text: []byte("zabcdefgh"), End: true}, "cdefgh"},
+		{Literal{Text: []byte("zabcdefgh"), Start: true, End: true}, "cdefgh"},
+		{Literal{Text: []byte("abc"), Start: true, End: true}, "abc"},
 	} {
-		if got := Shorten(c.in, 6, rare); string(got.Text) != c.want || got.Start != c.in.Start || got.End != c.in.End {
+		if got := Shorten(c.in, 6, rare); string(got.Text) != c.want || got.End != c.in.End || got.Start != (c.in.Start && bytes.HasPrefix(c.in.Text, got.Text)) {
 			t.Errorf("%q: %q, want %q", c.in.Text, got.Text, c.want)
 		}
 	}

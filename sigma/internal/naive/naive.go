@@ -477,7 +477,7 @@ func inNetwork(v, network string) bool {
 		return false
 	}
 	if n, err := netip.ParsePrefix(network); err == nil {
-		return n.Contains(a.Unmap())
+		return n.Contains(a.Unmap()) || a.Unmap().Is4() && n.Contains(netip.AddrFrom16(a.As16()))
 	}
 	n, err := netip.ParseAddr(network)
 	return err == nil && n.Unmap() == a.Unmap()
