@@ -86,7 +86,7 @@ func TestCorrelatorEqualsNaive(t *testing.T) {
 			if rng.IntN(8) == 0 {
 				r.corr.Advance(at(sec))
 			}
-			r.n = 0
+			r.n = step % 26
 			got := r.step(fmt.Sprintf("%d %s %s %d", p.sec, p.letter, user, p.n))
 			var window []past
 			for _, h := range append(history[user], p) {

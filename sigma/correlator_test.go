@@ -330,6 +330,26 @@ func TestOneEventTwoSteps(t *testing.T) {
 		-> X[] 2 ab 0-1`)
 }
 
+// TestOneEventCountsOnce: also when two rules match it, or it is given again.
+func TestOneEventCountsOnce(t *testing.T) {
+	also := "---\nname: Also\n" + labRule("s: {a: A}")
+	for _, condition := range []string{"{gte: 3}", "{gte: 3, lt: 9}"} {
+		r := newRun(t, also+correlationRule("X", "type: event_count\nrules: [A, Also]\ntimespan: 10s\ncondition: "+condition), sigma.Limits{})
+		for range 3 {
+			r.n = 0
+			if hits := r.step("0 A -"); hits != nil {
+				t.Errorf("%s: hits %v", condition, hits)
+			}
+		}
+		if hits := append(r.step("1 A -"), r.step("2 A -")...); condition == "{gte: 3}" && len(hits) != 1 {
+			t.Errorf("%s: hits %v, want one", condition, hits)
+		}
+		if hits := r.step("20 now"); condition != "{gte: 3}" && (len(hits) != 1 || hits[0] != "X[] 3 abc 0-2") {
+			t.Errorf("%s: hits %v, want one", condition, hits)
+		}
+	}
+}
+
 func TestGenerate(t *testing.T) {
 	for _, text := range []string{
 		correlationRule("X", "type: event_count\nrules: [A]\ntimespan: 1m\ncondition: {gte: 3}\ngenerate: true"),

@@ -74,3 +74,23 @@ func FuzzMatch(f *testing.F) {
 		}
 	})
 }
+
+// FuzzMapping: no file makes the parser panic; what is read gives a schema or
+// an error.
+func FuzzMapping(f *testing.F) {
+	f.Add([]byte(labMappingText))
+	f.Add([]byte("types: {ip: [a]}\nsources: [{product: x, keywords: [a], fields: {b: 'c[3]', d: &x {field: e}, g: *x}}]"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := sigma.ParseMapping("m.yml", data)
+		if err != nil {
+			return
+		}
+		if s, err := m.Schema(); err == nil {
+			for i, field := range s.Fields() {
+				if id, _, ok := s.Lookup(field.Name); !ok || int(id) != i {
+					t.Errorf("field %q is not found", field.Name)
+				}
+			}
+		}
+	})
+}

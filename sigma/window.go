@@ -62,6 +62,9 @@ func (w *window) isEmpty() bool { return w.count == 0 }
 
 // add takes a sample; false if a limit made it drop the oldest, or this, value.
 func (w *window) add(cc *compiledCorrelation, s sample, l Limits) bool {
+	if t := cc.source.Type; t != Temporal && t != TemporalOrdered && w.knows(s) {
+		return true
+	}
 	if w.count == 0 {
 		w.opened, w.first, w.last = s.at, s.at, s.at
 	}
@@ -95,6 +98,17 @@ func (w *window) add(cc *compiledCorrelation, s sample, l Limits) bool {
 		w.tally[s.text]++
 	}
 	return true
+}
+
+// knows reports whether an event is remembered already: one that several rules
+// match, or that is given again, counts once.
+func (w *window) knows(s sample) bool {
+	for i := len(w.samples) - 1; i >= 0 && w.samples[i].at >= s.at; i-- {
+		if w.samples[i].at == s.at && slices.Equal(w.samples[i].evidence, s.evidence) {
+			return true
+		}
+	}
+	return slices.Contains(w.trail, s.evidence[len(s.evidence)-1])
 }
 
 // slide keeps the samples of the timespan that ends with the latest.
