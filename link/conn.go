@@ -34,6 +34,7 @@ type Conn struct {
 	out     []Encoded
 	queued  int   // bytes in out
 	busy    bool  // in the flush queue or being flushed
+	held    bool  // what is sent waits until the Welcome stands before it
 	last    bool  // close after flushing; nothing more is queued
 	failure error // why it ended, once it did
 	rx      Receiver
@@ -115,13 +116,38 @@ func (c *Conn) queue(e Encoded, last bool) error {
 	}
 	c.out = append(c.out, e)
 	c.last = last
-	wake := !c.busy
-	c.busy = true
+	c.wake()
+	return nil
+}
+
+// wake unlocks, and has what is queued flushed unless that is under way.
+func (c *Conn) wake() {
+	wake := !c.busy && !c.held && len(c.out) > 0
+	c.busy = c.busy || wake
 	c.mu.Unlock()
 	if wake {
 		c.s.flushes.put(c)
 	}
-	return nil
+}
+
+// hold keeps back what the Handler sends while it decides on a Hello.
+func (c *Conn) hold() {
+	c.mu.Lock()
+	c.held = true
+	c.mu.Unlock()
+}
+
+// release sends first and then what was held back; without first it drops it.
+func (c *Conn) release(first Encoded) {
+	c.mu.Lock()
+	c.held = false
+	if first == nil {
+		c.out, c.queued = nil, 0
+	} else {
+		c.out = append([]Encoded{first}, c.out...)
+		c.queued += len(first)
+	}
+	c.wake()
 }
 
 // flush writes what is queued, several frames in one TLS record.
@@ -265,8 +291,10 @@ func (c *Conn) hello(ctx context.Context, standing Standing, h *Hello) error {
 		s.n.refusedHello.Inc()
 		return &Refusal{Reason: Reason_REASON_VERSION, Detail: "the gateway no longer speaks this version of the protocol"}
 	}
+	c.hold()
 	w, node, err := s.handler.Accept(ctx, c, h)
 	if err != nil {
+		c.release(nil)
 		s.n.refusedHello.Inc()
 		return err
 	}
@@ -277,7 +305,12 @@ func (c *Conn) hello(ctx context.Context, standing Standing, h *Hello) error {
 	}
 	c.mu.Unlock()
 	c.node = node
-	return c.send(&Frame{Body: &Frame_Welcome{Welcome: w}})
+	first, err := Encode(&Frame{Body: &Frame_Welcome{Welcome: w}})
+	if err != nil {
+		return err
+	}
+	c.release(first)
+	return nil
 }
 
 func (c *Conn) fillWelcome(w *Welcome, h *Hello) {

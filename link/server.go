@@ -31,7 +31,8 @@ type Handler interface {
 	Renew(ctx context.Context, id Identity, held *x509.Certificate, r *RenewRequest) (*Renewed, error)
 	// Accept decides on a member's hello. The Welcome's zero fields are
 	// filled by the server: protocol, dictionary, heartbeat, limits, credits,
-	// time. The Node gets everything that follows.
+	// time. What is sent to c meanwhile, from any goroutine, follows the
+	// Welcome. The Node gets everything that follows.
 	Accept(ctx context.Context, c *Conn, h *Hello) (*Welcome, Node, error)
 }
 
