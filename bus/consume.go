@@ -73,6 +73,8 @@ func (c *Client) groupOptions(g Group) []kgo.Opt {
 		kgo.SessionTimeout(c.config.SessionTimeout),
 		kgo.HeartbeatInterval(c.config.SessionTimeout / 3),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { c.lose(g.Name, lost) }),
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { c.lose(g.Name, lost) }),
 	}, c.fetchOptions()...)
 	if g.Instance != "" {
 		opts = append(opts, kgo.InstanceID(g.Instance))
@@ -234,6 +236,19 @@ func (c *Client) note(group string, p kgo.FetchTopicPartition) {
 	if !known {
 		c.registry.Gauge("hauberk_bus_lag_messages", "group="+group, "messages that wait for the group's consumer in this process",
 			func() uint64 { return c.behind(group) })
+	}
+}
+
+// lose takes partitions that another member has now out of the lag.
+func (c *Client) lose(group string, lost map[string][]int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for topic, partitions := range lost {
+		for _, partition := range partitions {
+			if at := c.groups[group][topicPartition{topic, partition}]; at != nil {
+				at.behind = 0
+			}
+		}
 	}
 }
 

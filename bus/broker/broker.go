@@ -9,6 +9,7 @@ package broker
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -230,6 +231,61 @@ func (advertised) Network() string { return "tcp" }
 func (advertised) String() string  { return bus.EmbeddedAddress }
 
 func (listener) Addr() net.Addr { return advertised{} }
+
+func (l listener) Accept() (net.Conn, error) {
+	conn, err := l.UnixListener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &bounded{Conn: conn}, nil
+}
+
+// maxRequest bounds one request, as Kafka's socket.request.max.bytes does by
+// default; kfake would allocate whatever the length prefix says.
+const (
+	maxRequest = 100 << 20
+	minRequest = 8 // key, version, correlation id
+	lengthSize = 4
+)
+
+// bounded follows the requests of a connection, each four bytes of length and
+// that many more, two of them its key, and ends the connection at one that is
+// too large, too short or of no known kind, at which kfake would panic.
+type bounded struct {
+	net.Conn
+	header [6]byte
+	have   int    // bytes of header
+	body   uint32 // bytes after the header still to come
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.Conn.Read(p)
+	for rest := p[:n]; len(rest) > 0; {
+		if b.body > 0 {
+			skip := min(int(b.body), len(rest))
+			b.body -= uint32(skip)
+			rest = rest[skip:]
+			continue
+		}
+		b.header[b.have] = rest[0]
+		rest = rest[1:]
+		if b.have = (b.have + 1) % len(b.header); b.have > 0 && b.have != lengthSize {
+			continue
+		}
+		size := binary.BigEndian.Uint32(b.header[:])
+		if size > maxRequest || size < minRequest {
+			return 0, fmt.Errorf("request of %d bytes is outside %d to %d", size, minRequest, maxRequest)
+		}
+		if b.have == lengthSize {
+			continue
+		}
+		if key := int16(binary.BigEndian.Uint16(b.header[lengthSize:])); kmsg.RequestForKey(key) == nil {
+			return 0, fmt.Errorf("request of unknown kind %d", key)
+		}
+		b.body = size - uint32(len(b.header)-lengthSize)
+	}
+	return n, err
+}
 
 // listenPrivate listens on a socket that has mode 0600 from its first moment:
 // Linux takes the mode of bind from the unbound socket's inode.
