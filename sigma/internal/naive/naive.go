@@ -544,6 +544,8 @@ func numeric(s string) (any, bool) {
 	return f, err == nil
 }
 
+var clock = regexp.MustCompile(`^[0-9]{2}:[0-9]{2}$`)
+
 // timePart reads a date and gives one part as a number, "" if it is no date.
 func timePart(v, part string) string {
 	t, err := time.Parse("2006-01-02", v[:min(10, len(v))])
@@ -551,6 +553,9 @@ func timePart(v, part string) string {
 		return ""
 	}
 	if len(v) >= 16 && (v[10] == 'T' || v[10] == ' ') && v[13] == ':' {
+		if !clock.MatchString(v[11:16]) { // time.Parse takes " 0:00"
+			return ""
+		}
 		if t, err = time.Parse("2006-01-02 15:04", v[:10]+" "+v[11:16]); err != nil {
 			return ""
 		}
