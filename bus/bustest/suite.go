@@ -185,7 +185,7 @@ func valued(n int) func(bus.Message) bool {
 }
 
 func orderPerKey(t *testing.T, target Target) {
-	client, _ := open(t, target)
+	client, registry := open(t, target)
 	const keys, each = 16, 200
 	var wg sync.WaitGroup
 	var failed atomic.Int64
@@ -218,6 +218,16 @@ func orderPerKey(t *testing.T, target Target) {
 	}
 	if lag, err := client.Lag(t.Context(), "order"); err != nil || lag != 0 {
 		t.Fatalf("lag %d, error %v", lag, err)
+	}
+	for name, want := range map[string]uint64{
+		"hauberk_bus_published_messages_total":   keys * each,
+		"hauberk_bus_consumed_messages_total":    keys * each,
+		"hauberk_bus_redelivered_messages_total": 0,
+		"hauberk_bus_lag_messages":               0,
+	} {
+		if got := counter(registry, name); got != want {
+			t.Errorf("%s is %d, want %d", name, got, want)
+		}
 	}
 }
 
