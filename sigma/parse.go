@@ -14,8 +14,8 @@ import (
 	"github.com/hauberk/hauberk/sigma/internal/yamlx"
 )
 
-// MaxFileSize bounds a rule file, in bytes. SigmaHQ's rules have a few kilobytes
-// each; a file that joins thousands of them still fits.
+// MaxFileSize bounds a rule file, in bytes. SigmaHQ's rules have at most 9 kilobytes
+// each; a file that joins hundreds of them still fits.
 const MaxFileSize = 4 << 20
 
 // maxTitle is the specification's bound of a title, in characters.
