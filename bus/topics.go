@@ -1,7 +1,5 @@
 package bus
 
-import "slices"
-
 // Topic declares one topic. The embedded broker and CreateTopics make it as
 // declared; docs/formats/bus.md describes key and value.
 type Topic struct {
@@ -34,17 +32,6 @@ func Topics() []Topic {
 		{Name: Presence, Partitions: 4, Share: 5},
 		{Name: Results, Partitions: 4, Share: 5},
 	}
-}
-
-// share returns the percentage of the retention that topic has, 0 if it is
-// not declared.
-func share(topic string) int64 {
-	all := Topics()
-	i := slices.IndexFunc(all, func(t Topic) bool { return t.Name == topic })
-	if i < 0 {
-		return 0
-	}
-	return all[i].Share
 }
 
 const (
