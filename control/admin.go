@@ -18,6 +18,7 @@ import (
 	"github.com/hauberk/hauberk/control/internal/etcd"
 	"github.com/hauberk/hauberk/control/internal/exception"
 	"github.com/hauberk/hauberk/control/internal/fault"
+	"github.com/hauberk/hauberk/control/internal/gateway"
 	"github.com/hauberk/hauberk/control/internal/keyspace"
 	"github.com/hauberk/hauberk/control/internal/vault"
 	"github.com/hauberk/hauberk/event"
@@ -201,7 +202,9 @@ func (a *Admin) SetHost(ctx context.Context, node event.NodeID, host string) (*f
 }
 
 // CheckConfig reports why PutConfig would refuse a version.
-func (a *Admin) CheckConfig(v *fleet.ConfigVersion) error { return fault.Invalid(a.configs.Validate(v)) }
+func (a *Admin) CheckConfig(v *fleet.ConfigVersion) error {
+	return fault.Invalid(a.configs.Validate(v))
+}
 
 // PutConfig stores the next version of a scope (tenant, kind, scope) and
 // returns it with version and time filled in. A Version that is not 0 must be
@@ -310,30 +313,14 @@ func (a *Admin) WatchExceptions(ctx context.Context, use func([]*fleet.Exception
 	return exception.Watch(ctx, a.client, a.log, use)
 }
 
-// Gateways returns the gateways that are alive.
+// Gateways returns the gateways that are alive, in order of id.
 func (a *Admin) Gateways(ctx context.Context) ([]*fleet.Gateway, error) {
-	var out []*fleet.Gateway
-	_, err := etcd.List(ctx, a.client, keyspace.Gateways, func(i etcd.Item) error {
-		g := &fleet.Gateway{}
-		if err := g.UnmarshalVT(i.Value); err != nil {
-			return fmt.Errorf("read %s: %w", i.Key, err)
-		}
-		out = append(out, g)
-		return nil
-	})
-	return out, err
+	return gateway.List(ctx, a.client)
 }
 
 // WatchGateways hands the gateways that are alive to use, at first and after
 // every change, until the context ends. A node whose presence names another
 // gateway is unknown: see fleet.Presence.Seen.
 func (a *Admin) WatchGateways(ctx context.Context, use func([]*fleet.Gateway)) error {
-	again := func([]etcd.Item) error {
-		list, err := a.Gateways(ctx)
-		if err == nil {
-			use(list)
-		}
-		return err
-	}
-	return etcd.Follow(ctx, a.client, a.log, keyspace.Gateways, again, again)
+	return gateway.Watch(ctx, a.client, a.log, use)
 }

@@ -247,3 +247,6 @@ func CommandKey(ctx context.Context, v *vault.Vault) (ed25519.PrivateKey, error)
 	}
 	return key, nil
 }
+
+// Public returns the public half of a command key, as nodes pin it.
+func Public(key ed25519.PrivateKey) ed25519.PublicKey { return key.Public().(ed25519.PublicKey) }

@@ -65,10 +65,42 @@ const (
 // change to change, in order, until the context ends; an error of either ends
 // it too. When the watch broke in a way that may have lost a change, it
 // begins again with a reset.
-func Follow(ctx context.Context, c *clientv3.Client, log *slog.Logger, prefix string, reset func([]Item) error, change func([]Item) error) error {
+func Follow(ctx context.Context, c *clientv3.Client, log *slog.Logger, prefix string, reset, change func([]Item) error) error {
+	return follow(ctx, log, prefix, func(worked func()) (bool, error) {
+		var items []Item
+		revision, err := List(ctx, c, prefix, func(i Item) error { items = append(items, i); return nil })
+		if err != nil {
+			return false, err
+		}
+		if err := reset(items); err != nil {
+			return true, err
+		}
+		worked()
+		return watch(ctx, c, prefix, revision, change)
+	})
+}
+
+// FollowChanges is Follow for what is too much to read: begin stands for the
+// reset, and every change after its call is handed to change. A failure of
+// begin is tried again.
+func FollowChanges(ctx context.Context, c *clientv3.Client, log *slog.Logger, prefix string, begin func(context.Context) error, change func([]Item) error) error {
+	return follow(ctx, log, prefix, func(worked func()) (bool, error) {
+		now, err := c.Get(ctx, prefix)
+		if err != nil {
+			return false, err
+		}
+		if err := begin(ctx); err != nil {
+			return false, err
+		}
+		worked()
+		return watch(ctx, c, prefix, now.Header.Revision, change)
+	})
+}
+
+func follow(ctx context.Context, log *slog.Logger, prefix string, once func(worked func()) (fatal bool, err error)) error {
 	backoff := run.Backoff{Min: followMin, Max: followMax}
 	for {
-		fatal, err := followOnce(ctx, c, prefix, reset, change, backoff.Reset)
+		fatal, err := once(backoff.Reset)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -82,16 +114,7 @@ func Follow(ctx context.Context, c *clientv3.Client, log *slog.Logger, prefix st
 	}
 }
 
-func followOnce(ctx context.Context, c *clientv3.Client, prefix string, reset, change func([]Item) error, worked func()) (fatal bool, err error) {
-	var items []Item
-	revision, err := List(ctx, c, prefix, func(i Item) error { items = append(items, i); return nil })
-	if err != nil {
-		return false, err
-	}
-	if err := reset(items); err != nil {
-		return true, err
-	}
-	worked()
+func watch(ctx context.Context, c *clientv3.Client, prefix string, revision int64, change func([]Item) error) (fatal bool, err error) {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
 	for w := range c.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(revision+1)) {

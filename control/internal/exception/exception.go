@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sort"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -94,13 +93,18 @@ func Delete(ctx context.Context, c *clientv3.Client, tenant, id string) error {
 	return nil
 }
 
+func decode(value []byte) (*fleet.Exception, error) {
+	e := &fleet.Exception{}
+	return e, e.UnmarshalVT(value)
+}
+
 // List returns the exceptions that count for a tenant, all if empty, expired
 // ones too.
 func List(ctx context.Context, c *clientv3.Client, tenant string) ([]*fleet.Exception, error) {
 	var out []*fleet.Exception
 	_, err := etcd.List(ctx, c, keyspace.Exceptions, func(i etcd.Item) error {
-		e := &fleet.Exception{}
-		if err := e.UnmarshalVT(i.Value); err != nil {
+		e, err := decode(i.Value)
+		if err != nil {
 			return fmt.Errorf("read %s: %w", i.Key, err)
 		}
 		if tenant == "" || e.Tenant == "" || e.Tenant == tenant {
@@ -111,37 +115,8 @@ func List(ctx context.Context, c *clientv3.Client, tenant string) ([]*fleet.Exce
 	return out, err
 }
 
-// Watch hands the whole set to use, at first and at every change, in order of
-// key, until the context ends.
+// Watch hands all exceptions to use, at first and at every change, until the
+// context ends.
 func Watch(ctx context.Context, c *clientv3.Client, log *slog.Logger, use func([]*fleet.Exception)) error {
-	set := map[string]*fleet.Exception{}
-	change := func(items []etcd.Item) error {
-		for _, i := range items {
-			delete(set, i.Key)
-			if i.Value == nil {
-				continue
-			}
-			e := &fleet.Exception{}
-			if err := e.UnmarshalVT(i.Value); err != nil {
-				log.Warn("exception left out", "key", i.Key, "cause", err)
-				continue
-			}
-			set[i.Key] = e
-		}
-		keys := make([]string, 0, len(set))
-		for key := range set {
-			keys = append(keys, key)
-		}
-		sort.Strings(keys)
-		out := make([]*fleet.Exception, len(keys))
-		for i, key := range keys {
-			out[i] = set[key]
-		}
-		use(out)
-		return nil
-	}
-	return etcd.Follow(ctx, c, log, keyspace.Exceptions, func(items []etcd.Item) error {
-		clear(set)
-		return change(items)
-	}, change)
+	return etcd.Mirror(ctx, c, log, keyspace.Exceptions, decode, use)
 }

@@ -4,25 +4,27 @@ package keyspace
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/hauberk/hauberk/event"
 )
 
 // Keys and prefixes.
 const (
-	Marker     = "vault/marker" // proves that a sealing key is the right one
-	Authority  = "ca/authority" // sealed: the authority's certificate and key
-	CommandKey = "keys/command" // sealed: what signs commands and modes
-	TicketKeys = "keys/tickets" // sealed: TLS session tickets of all gateways
-	Tokens     = "tokens/"      // + id: fleet.Token
-	Enrolments = "enrolments/"  // + node: fleet.Enrolment
-	Configs    = "config/"      // + tenant/kind/scope/version: fleet.ConfigVersion
-	Commands   = "commands/"    // + id: fleet.SignedCommand, on a lease
-	Modes      = "modes/"       // + epoch: fleet.SignedMode
-	Exceptions = "exceptions/"  // + tenant/id: fleet.Exception
-	Gateways   = "gateways/"    // + id: fleet.Gateway, on the gateway's lease
-	everyone   = "_"            // tenant of what is for every tenant
-	wide       = "%s%020d"      // numbers sort as text
+	Marker     = "vault/marker"      // proves that a sealing key is the right one
+	Authority  = "ca/authority"      // sealed: the authority's certificate and key
+	CommandKey = "keys/command"      // sealed: what signs commands and modes
+	TicketKeys = "keys/tickets"      // sealed: TLS session tickets of all gateways
+	Tokens     = "tokens/"           // + id: fleet.Token
+	Enrolments = "enrolments/"       // + node: fleet.Enrolment
+	Fleet      = "fleet/"            // what gateways watch as one
+	Configs    = Fleet + "config/"   // + tenant/kind/scope/version: fleet.ConfigVersion
+	Commands   = Fleet + "commands/" // + id: fleet.SignedCommand, on a lease
+	Modes      = Fleet + "modes/"    // + epoch: fleet.SignedMode
+	Exceptions = "exceptions/"       // + tenant/id: fleet.Exception
+	Gateways   = "gateways/"         // + id: fleet.Gateway, on the gateway's lease
+	everyone   = "_"                 // tenant of what is for every tenant
+	wide       = "%s%020d"           // numbers sort as text
 )
 
 // Token returns the key of a token.
@@ -54,6 +56,9 @@ func Command(id string) string { return Commands + id }
 
 // Mode returns the key of a mode.
 func Mode(epoch uint64) string { return fmt.Sprintf(wide, Modes, epoch) }
+
+// ScopeOf returns the scope that the key of a version is of.
+func ScopeOf(key string) string { return key[:strings.LastIndexByte(key, '/')+1] }
 
 // Exception returns the key of an exception.
 func Exception(tenant, id string) string { return Exceptions + tenantPart(tenant) + "/" + id }
