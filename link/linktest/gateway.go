@@ -17,6 +17,7 @@ import (
 	"github.com/hauberk/hauberk/fleet"
 	"github.com/hauberk/hauberk/internal/obs"
 	"github.com/hauberk/hauberk/link"
+	"google.golang.org/protobuf/proto"
 )
 
 // Gateway is a gateway in memory, behind a real link.Server on a loopback
@@ -38,6 +39,8 @@ type Gateway struct {
 	changed chan struct{} // closed and replaced at every change
 	tokens  map[string]link.Token
 	events  map[event.ID]int // how often each was received
+	bodies  map[event.ID]*event.Event
+	clashes int // events that came with a position another has
 	conns   map[event.NodeID]*NodeConn
 	hellos  []*link.Hello
 	results []*fleet.CommandResult
@@ -72,7 +75,7 @@ func NewGateway(t testing.TB, o GatewayOptions) *Gateway {
 	}
 	g := &Gateway{
 		Authority: o.Authority, Metrics: &obs.Registry{}, CommandKey: key, NodeLife: 24 * time.Hour,
-		changed: make(chan struct{}), tokens: map[string]link.Token{}, events: map[event.ID]int{},
+		changed: make(chan struct{}), bodies: map[event.ID]*event.Event{}, tokens: map[string]link.Token{}, events: map[event.ID]int{},
 		conns: map[event.NodeID]*NodeConn{}, done: make(chan struct{}),
 	}
 	certificate := o.Authority.Server(t)
@@ -170,6 +173,12 @@ type View Gateway
 
 // Events returns how often each event was received.
 func (v *View) Events() map[event.ID]int { return v.events }
+
+// Bodies returns every event received.
+func (v *View) Bodies() map[event.ID]*event.Event { return v.bodies }
+
+// Conflicts returns how many events came with a position another event has.
+func (v *View) Conflicts() int { return v.clashes }
 
 // Node returns the connection of a node, nil if it has none.
 func (v *View) Node(id event.NodeID) *NodeConn { return v.conns[id] }
@@ -278,7 +287,7 @@ func (n *NodeConn) Batch(in *link.Inbound) {
 	held := false
 	n.g.change(func() {
 		for _, r := range b.Records {
-			n.g.events[r.ID]++
+			n.g.note(r)
 		}
 		if held = n.g.hold; held {
 			n.g.held = append(n.g.held, in)
@@ -287,6 +296,16 @@ func (n *NodeConn) Batch(in *link.Inbound) {
 	if !held {
 		in.Done(nil)
 	}
+}
+
+// note keeps an event; the gateway is locked.
+func (g *Gateway) note(r *event.Record) {
+	g.events[r.ID]++
+	before, again := g.bodies[r.ID]
+	if again && !proto.Equal(before.GetProcess(), r.Event.GetProcess()) {
+		g.clashes++
+	}
+	g.bodies[r.ID] = r.Event
 }
 
 // Status implements link.Node.

@@ -110,7 +110,7 @@ func Open(cfg Config, log *slog.Logger, r *obs.Registry) (*Spool, error) {
 		return nil, fmt.Errorf("open spool: %w", err)
 	}
 	s := &Spool{cfg: cfg, log: log, ready: make(chan struct{}, 1)}
-	s.segment = min(max(cfg.MaxBytes/segments, minSegment), maxSegment)
+	s.segment = segmentSize(cfg.MaxBytes)
 	s.lanes[classPri].class, s.lanes[classBlk].class = event.Class_CLASS_PRIORITY, event.Class_CLASS_BULK
 	s.register(r)
 	if err := s.recover(); err != nil {
@@ -556,3 +556,14 @@ func (s *Spool) recover() error {
 	s.makeRoom() // the bound may be lower than last time
 	return nil
 }
+
+// SetMaxBytes changes the bound of all segments together.
+func (s *Spool) SetMaxBytes(n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cfg.MaxBytes = n
+	s.segment = segmentSize(n)
+	s.makeRoom()
+}
+
+func segmentSize(limit int64) int64 { return min(max(limit/segments, minSegment), maxSegment) }
