@@ -309,3 +309,20 @@ func Enrol(ctx context.Context, o EnrolOptions) (node event.NodeID, tenant strin
 	}
 	return id.Node(), id.Tenant(), nil
 }
+
+// Identity is who this machine is to the centre.
+type Identity struct {
+	Node               string    `json:"node"`
+	Tenant             string    `json:"tenant"`
+	Gateways           []string  `json:"gateways"`
+	CertificateExpires time.Time `json:"certificate_expires"`
+}
+
+// ReadIdentity reads what Enrol stored; the agent need not run.
+func ReadIdentity(dataDir string) (*Identity, error) {
+	id, err := identity.Load(filepath.Join(dataDir, "identity"))
+	if err != nil {
+		return nil, err
+	}
+	return &Identity{id.Node().String(), id.Tenant(), id.Gateways(), id.Credentials().Leaf.NotAfter.UTC()}, nil
+}

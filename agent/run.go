@@ -327,7 +327,7 @@ func sensorText(s *event.Sensor) string {
 func lostEvents(counters []*event.Counter) uint64 {
 	n := uint64(0)
 	for _, c := range counters {
-		if strings.Contains(c.Name, "_lost_") {
+		if strings.Contains(c.Name+c.Label, "lost") || strings.Contains(c.Name, "dropped") {
 			n += c.Value
 		}
 	}

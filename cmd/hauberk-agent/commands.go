@@ -145,3 +145,21 @@ func status(args []string, out io.Writer) error {
 	}
 	return s.Write(out)
 }
+
+func showIdentity(args []string, out io.Writer) error {
+	f := flags("identity")
+	dataDir := f.String("data-dir", agent.DefaultDataDir(), "of the agent")
+	asJSON := f.Bool("json", false, "one JSON object")
+	if err := parse(f, args); err != nil {
+		return err
+	}
+	id, err := agent.ReadIdentity(*dataDir)
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		return json.NewEncoder(out).Encode(id)
+	}
+	_, err = fmt.Fprintf(out, "node %s of tenant %s, certificate until %s\n", id.Node, id.Tenant, id.CertificateExpires.Format(time.RFC3339))
+	return err
+}

@@ -1,4 +1,4 @@
-// Hauberk-agent is the host agent: `hauberk-agent help` says what it can do.
+// Command hauberk-agent is the host agent: `hauberk-agent help` says what it can do.
 // The same binary is master, collector and loader.
 package main
 
@@ -27,6 +27,7 @@ const usage = `hauberk-agent watches this host and tells the centre.
   hauberk-agent enroll --server HOST:PORT --token TOKEN   join a centre
   hauberk-agent run                                       watch
   hauberk-agent status [--json]                           what the running agent does
+  hauberk-agent identity [--json]                         who this machine is to the centre
   hauberk-agent version
 
 Each takes --data-dir DIR (default ` + "%s" + `); run takes --config FILE,
@@ -58,6 +59,8 @@ func dispatch(args []string, out io.Writer) error {
 		return enroll(args, out)
 	case "status":
 		return status(args, out)
+	case "identity":
+		return showIdentity(args, out)
 	case "collector":
 		return child(agent.RunCollector)
 	case "loader":

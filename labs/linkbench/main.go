@@ -1,4 +1,4 @@
-// Linkbench measures the link alone, without what a gateway does behind it:
+// Command linkbench measures the link alone, without what a gateway does behind it:
 // memory of an idle mutually authenticated connection on the gateway's side,
 // CPU of a command and its acknowledgement there, and bytes of an exec event
 // on the wire.

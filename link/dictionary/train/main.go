@@ -1,4 +1,4 @@
-// Train makes the shared zstd dictionary of the link from the events of
+// Command train makes the shared zstd dictionary of the link from the events of
 // generated hosts. The result is committed; run it again only to make a new
 // dictionary, under a new id:
 //
