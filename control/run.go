@@ -64,6 +64,13 @@ func New(c Config, deps Deps) (*Gateway, error) {
 // authority (making it at the first start), and runs the gateway, whose own
 // steps are in package gateway.
 func (g *Gateway) Run(ctx context.Context) error {
+	if err := g.run(ctx); ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+func (g *Gateway) run(ctx context.Context) error {
 	d := g.deps
 	client, err := etcd.Dial(ctx, g.cfg.Etcd, d.Log)
 	if err != nil {
