@@ -6,14 +6,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/hauberk/hauberk/agent/internal/collect/authlog"
+	"github.com/hauberk/hauberk/agent/internal/collect/cnproc"
 	"github.com/hauberk/hauberk/agent/internal/collect/ebpf"
+	"github.com/hauberk/hauberk/agent/internal/collect/fanotify"
 	"github.com/hauberk/hauberk/agent/internal/collect/host"
 	"github.com/hauberk/hauberk/agent/internal/collect/source"
 	"github.com/hauberk/hauberk/event"
@@ -131,6 +132,7 @@ const (
 func (c *collector) open() []proof {
 	var proofs []proof
 	proofs = append(proofs, c.openProcess()...)
+	proofs = append(proofs, c.openFile(), c.openLogin())
 	c.sensors = make([]*event.Sensor, 0, len(proofs))
 	for _, p := range proofs {
 		c.sensors = append(c.sensors, p.sensor)
@@ -142,46 +144,109 @@ func sensor(name, method string, state event.SensorState, reason string) *event.
 	return &event.Sensor{Name: name, Method: method, State: state, Reason: reason}
 }
 
-// openProcess opens eBPF and takes from it what it can see.
+// disabled is a sensor that is turned off.
+func disabled(name, why string) proof {
+	return proof{sensor: sensor(name, "", event.SensorState_SENSOR_STATE_DISABLED, why)}
+}
+
+func unavailable(name, method string, err error) proof {
+	return proof{sensor: sensor(name, method, event.SensorState_SENSOR_STATE_UNAVAILABLE, err.Error())}
+}
+
+// starting takes a source in and lists what must prove it.
+func (c *collector) starting(name string, s source.Source, want source.Capability) proof {
+	if !slices.Contains(c.sources, s) {
+		c.sources = append(c.sources, s)
+	}
+	return proof{sensor(name, s.Name(), event.SensorState_SENSOR_STATE_STARTING, ""), want}
+}
+
+func (c *collector) openFile() proof {
+	if !c.config.File.Enabled {
+		return disabled(sensorFile, "turned off")
+	}
+	paths := append(slices.Clone(c.config.File.Paths), c.config.canaries())
+	s, err := fanotify.Open(paths, c.host, c.counters)
+	if err != nil {
+		return unavailable(sensorFile, "fanotify", err)
+	}
+	return c.starting(sensorFile, s, source.File)
+}
+
+func (c *collector) openLogin() proof {
+	method := c.config.Login.Method
+	if method == "off" {
+		return disabled(sensorLogin, "turned off")
+	}
+	var problems []error
+	if method == "auto" || method == authlog.MethodFile {
+		s, err := authlog.OpenFile(c.config.Login.Files, c.host, c.counters)
+		if err == nil {
+			return c.starting(sensorLogin, s, source.Login)
+		}
+		problems = append(problems, err)
+	}
+	if method == "auto" || method == authlog.MethodJournal {
+		s, err := authlog.OpenJournal(c.host, c.counters)
+		if err == nil {
+			return c.starting(sensorLogin, s, source.Login)
+		}
+		problems = append(problems, err)
+	}
+	return unavailable(sensorLogin, method, errors.Join(problems...))
+}
+
+// openProcess opens eBPF and takes from it what it can see, or the process
+// connector, which sees processes only.
 func (c *collector) openProcess() []proof {
-	off := func(name, why string) proof {
-		return proof{sensor: sensor(name, "", event.SensorState_SENSOR_STATE_DISABLED, why)}
+	method := c.config.Process.Method
+	if method == "off" {
+		return []proof{disabled(sensorProcess, "turned off"), disabled(sensorNetwork, "process.method is off"), disabled(sensorDenied, "process.method is off")}
 	}
-	if c.config.Process.Method == "off" {
-		return []proof{off(sensorProcess, "turned off"), off(sensorNetwork, "process.method is off"), off(sensorDenied, "process.method is off")}
+	var err error
+	if method != "cn_proc" {
+		var s *ebpf.Source
+		if s, err = c.openEBPF(); err == nil {
+			c.host.Refresh = s.Drain
+			return []proof{
+				c.starting(sensorProcess, s, source.Exec|source.Exit),
+				c.partOf(s, sensorNetwork, c.config.Network.Enabled, source.Connect|source.Accept|source.Listen),
+				c.partOf(s, sensorDenied, c.config.Denied.Enabled, source.Denied),
+			}
+		}
+		c.log.Warn("no eBPF", "error", err)
+	} else {
+		err = errors.New("process.method is cn_proc, which sees processes only")
 	}
-	s, err := ebpf.Open(ebpf.Config{
+	proofs := []proof{unavailable(sensorProcess, "ebpf/tp_btf", err), unavailable(sensorNetwork, "ebpf/tp_btf", err), unavailable(sensorDenied, "ebpf/tp_btf", err)}
+	if method == "ebpf" {
+		return proofs
+	}
+	s, connectorErr := cnproc.Open(c.host, c.counters)
+	if connectorErr != nil {
+		proofs[0] = unavailable(sensorProcess, "cn_proc", errors.Join(err, connectorErr))
+		return proofs
+	}
+	proofs[0] = c.starting(sensorProcess, s, source.Exec|source.Exit)
+	return proofs
+}
+
+func (c *collector) openEBPF() (*ebpf.Source, error) {
+	return ebpf.Open(ebpf.Config{
 		Load: c.config.load(), Interval: c.config.Interval,
 		Sensitive: append(slices.Clone(c.config.Denied.Paths), c.config.canaries()),
 	}, c.host, c.counters)
-	if err != nil {
-		c.log.Warn("no eBPF", "error", err)
-		unavailable := func(name string) proof {
-			return proof{sensor: sensor(name, "ebpf/tp_btf", event.SensorState_SENSOR_STATE_UNAVAILABLE, err.Error())}
-		}
-		return []proof{unavailable(sensorProcess), unavailable(sensorNetwork), unavailable(sensorDenied)}
+}
+
+// partOf is a sensor that is a part of the eBPF source.
+func (c *collector) partOf(s *ebpf.Source, name string, enabled bool, want source.Capability) proof {
+	switch {
+	case !enabled:
+		return disabled(name, "turned off")
+	case !s.Capabilities().Has(want):
+		return unavailable(name, s.Name(), errors.New(s.Missing(name)))
 	}
-	c.sources = append(c.sources, s)
-	c.host.Refresh = s.Drain
-	proofs := []proof{{sensor(sensorProcess, s.Name(), event.SensorState_SENSOR_STATE_STARTING, ""), source.Exec | source.Exit}}
-	for _, more := range []struct {
-		sensor  string
-		enabled bool
-		want    source.Capability
-	}{
-		{sensorNetwork, c.config.Network.Enabled, source.Connect | source.Accept | source.Listen},
-		{sensorDenied, c.config.Denied.Enabled, source.Denied},
-	} {
-		switch {
-		case !more.enabled:
-			proofs = append(proofs, off(more.sensor, "turned off"))
-		case !s.Capabilities().Has(more.want):
-			proofs = append(proofs, proof{sensor: sensor(more.sensor, s.Name(), event.SensorState_SENSOR_STATE_UNAVAILABLE, s.Missing(more.sensor))})
-		default:
-			proofs = append(proofs, proof{sensor(more.sensor, s.Name(), event.SensorState_SENSOR_STATE_STARTING, ""), more.want})
-		}
-	}
-	return proofs
+	return c.starting(name, s, want)
 }
 
 // runSource runs one source; its failure ends only itself and shows in its
@@ -267,13 +332,4 @@ func (c *collector) sendStatus(reason string) error {
 	}
 	c.mu.Unlock()
 	return c.writer.status(status)
-}
-
-// Prepare tunes the runtime of the collector process: little garbage, two
-// threads of Go code at most. Call it first.
-func Prepare() {
-	debug.SetGCPercent(50)
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(min(2, runtime.NumCPU()))
-	}
 }
