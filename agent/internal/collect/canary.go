@@ -33,6 +33,7 @@ type canary struct {
 	nonce   []byte // stands in the log line
 	pid     uint32
 	port    atomic.Uint32
+	child   atomic.Uint32 // pid of the canary that execs without a name
 
 	mu    sync.Mutex
 	fired source.Capability
@@ -90,8 +91,18 @@ func (c *canary) caught(e *event.Event) bool {
 	return false
 }
 
+// ours recognises the canary program: by its path or, where the source came
+// too late to see it, as a nameless child of this process.
 func (c *canary) ours(e *event.Event) bool {
-	return bytes.HasPrefix(e.Process.GetExecutable(), c.dir)
+	p := e.Process
+	if bytes.HasPrefix(p.GetExecutable(), c.dir) {
+		return true
+	}
+	if e.GetExec() != nil && len(p.GetExecutable()) == 0 && len(p.GetAncestors()) > 0 && p.Ancestors[0].Pid == c.pid {
+		c.child.Store(p.Pid)
+		return true
+	}
+	return e.GetExit() != nil && p.GetPid() != 0 && c.child.CompareAndSwap(p.Pid, 0)
 }
 
 func (c *canary) fire(what source.Capability) bool {

@@ -44,8 +44,9 @@ type Source struct {
 	message host.Message
 	exec    event.Event_Exec
 	exit    event.Event_Exit
-	now     int64
-	mono    int64
+	now     int64 // Unix ns, of this drain
+	mono    int64 // CLOCK_MONOTONIC, which event times are in
+	boot    int64 // CLOCK_BOOTTIME, which starts are in
 
 	overruns *obs.Counter
 	gone     *obs.Counter
@@ -143,10 +144,11 @@ func (s *Source) take(sink source.Sink, buf []byte, n int) {
 }
 
 func (s *Source) clock() {
-	var mono unix.Timespec
+	var mono, boot unix.Timespec
 	unix.ClockGettime(unix.CLOCK_MONOTONIC, &mono)
+	unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot)
 	now := time.Now()
-	s.now, s.mono = now.UnixNano(), mono.Nano()
+	s.now, s.mono, s.boot = now.UnixNano(), mono.Nano(), boot.Nano()
 	s.host.Tick(now)
 }
 
@@ -168,7 +170,9 @@ func (s *Source) runSnapshot(sink source.Sink) error {
 }
 
 func (s *Source) handle(sink source.Sink, h happening) {
-	s.message.Start(event.Collector_COLLECTOR_CNPROC, s.mono-int64(h.time))
+	since := h.time
+	h.time += uint64(s.boot - s.mono)
+	s.message.Start(event.Collector_COLLECTOR_CNPROC, s.mono-int64(since))
 	switch h.what {
 	case whatFork:
 		if h.pid == h.tgid {
@@ -199,6 +203,7 @@ func (s *Source) onExec(sink source.Sink, h happening) {
 	if err != nil || len(read.Executable) == 0 && len(read.Args) == 0 {
 		// Gone: what is left is that something ran, and whose child it was.
 		s.gone.Inc()
+		// The image it had from its parent is not what it ran.
 		if known != nil {
 			s.message.Known(s.host, known.Key, known.UID)
 			s.message.Ancestors(s.host, known)

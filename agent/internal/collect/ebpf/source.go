@@ -433,3 +433,9 @@ func facts(ids *programIds) proctable.Facts {
 	}
 	return f
 }
+
+// Tally returns the records made, seen and lost.
+func (s *Source) Tally() (made, seen, lost uint64) {
+	a, _ := s.Account() // an error reads as nothing made
+	return a.Made, a.Seen, a.Lost
+}
