@@ -1,0 +1,126 @@
+package events
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// partitionFormat is the engine's name for the folder of a day.
+const partitionFormat = "20060102"
+
+// trash is where days go before they are deleted, so that a crash leaves no
+// half of one for the engine to find.
+const trash = "trash"
+
+func emptyTrash(dir string) error { return os.RemoveAll(filepath.Join(dir, trash)) }
+
+func (s *Store) partitions() string { return filepath.Join(s.config.Dir, "logs", "partitions") }
+
+// Enforce deletes days that are older than Retention, and the oldest days
+// while the database is larger than MaxBytes, but never the newest. It returns
+// how many days went.
+func (s *Store) Enforce() (int, error) {
+	days := s.engine.PartitionList()
+	slices.Sort(days)
+	gone := 0
+	tooOld := time.Unix(0, dayOf(s.deps.Now().Add(-s.config.Retention).UnixNano())).UTC().Format(partitionFormat)
+	for len(days) > 0 && days[0] < tooOld {
+		if err := s.drop(days[0]); err != nil {
+			return gone, err
+		}
+		days, gone = days[1:], gone+1
+	}
+	for len(days) > 1 && s.config.MaxBytes > 0 && s.Stats().Bytes > uint64(s.config.MaxBytes) {
+		first, err := time.Parse(partitionFormat, days[0])
+		if err != nil {
+			return gone, fmt.Errorf("drop the oldest day: %w", err)
+		}
+		before := first.Add(day).UnixNano()
+		if s.deps.Dropped != nil {
+			if err := s.deps.Dropped(before); err != nil {
+				return gone, fmt.Errorf("drop the oldest day: %w", err)
+			}
+		}
+		s.mu.Lock()
+		s.dropped = max(s.dropped, before)
+		s.mu.Unlock()
+		if err := s.drop(days[0]); err != nil {
+			return gone, err
+		}
+		s.deps.Log.Warn("dropped the oldest day of events, the database is over its size", "day", days[0])
+		days, gone = days[1:], gone+1
+	}
+	return gone, nil
+}
+
+// drop takes a day from the engine and deletes it.
+func (s *Store) drop(name string) error {
+	if err := s.engine.PartitionDetach(name); err != nil {
+		return fmt.Errorf("drop day %s: %w", name, err)
+	}
+	bin := filepath.Join(s.config.Dir, trash)
+	if err := os.MkdirAll(bin, 0o700); err != nil {
+		return fmt.Errorf("drop day %s: %w", name, err)
+	}
+	if err := os.Rename(filepath.Join(s.partitions(), name), filepath.Join(bin, name)); err != nil {
+		return fmt.Errorf("drop day %s: %w", name, err)
+	}
+	return emptyTrash(s.config.Dir)
+}
+
+// Snapshot writes a copy of the database below dir, which must not exist. What
+// is on disk already is linked where dir is on the same file system, so that
+// it costs neither time nor room. Everything added must be durable.
+func (s *Store) Snapshot(dir string) error {
+	for _, snapshot := range s.engine.PartitionSnapshotMustCreate("") {
+		name := filepath.Base(filepath.Dir(filepath.Dir(snapshot))) // <day>/snapshots/<name>
+		err := copyTree(snapshot, filepath.Join(dir, "logs", "partitions", name))
+		if err = errors.Join(err, s.engine.PartitionSnapshotDelete(snapshot)); err != nil {
+			return fmt.Errorf("back up events of %s: %w", name, err)
+		}
+	}
+	return os.MkdirAll(filepath.Join(dir, "logs", "partitions"), 0o700)
+}
+
+// copyTree copies files by link where possible: the engine never changes one.
+func copyTree(from, to string) error {
+	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, relative)
+		if entry.IsDir() {
+			return os.MkdirAll(target, 0o700)
+		}
+		if os.Link(path, target) == nil {
+			return nil
+		}
+		return copyFile(path, target)
+	})
+}
+
+func copyFile(from, to string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	if _, err := out.ReadFrom(in); err != nil {
+		return err
+	}
+	return out.Sync()
+}
