@@ -144,7 +144,7 @@ type Message struct {
 
 // Start makes the message an event of a source that happened lag ns ago.
 func (m *Message) Start(from event.Collector, lag int64) {
-	m.Event = event.Event{Collector: from, Lag: lag}
+	m.Event = event.Event{Collector: from, Lag: max(0, lag)} // the clock is read once for many
 }
 
 // Brief puts p into the message without argv and ancestors: for ends, whose
