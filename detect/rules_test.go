@@ -219,7 +219,7 @@ func TestFirstStepsOfAnAttack(t *testing.T) {
 - {exec: 'bash -i', uid: 0, sockets: 7, stdin: socket}
 - {exec: id, uid: 0, sockets: 7, stdin: socket, parent: /usr/bin/bash}`,
 			map[string]event.Severity{
-				"Reverse shell through bash's /dev/tcp":        event.Severity_SEVERITY_CRITICAL,
+				"Reverse shell through bash's /dev/tcp":       event.Severity_SEVERITY_CRITICAL,
 				"Shell with a socket as its standard streams": event.Severity_SEVERITY_CRITICAL,
 			}},
 		{"curl | sh below a web server", `
