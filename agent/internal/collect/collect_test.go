@@ -2,11 +2,15 @@ package collect
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,11 +23,12 @@ import (
 type stream struct {
 	t      *testing.T
 	events chan *event.Event
+	seen   []*event.Event
 	status chan *event.NodeStatus
 }
 
 func read(t *testing.T, r io.Reader) *stream {
-	s := &stream{t, make(chan *event.Event, 1<<16), make(chan *event.NodeStatus, 100)}
+	s := &stream{t: t, events: make(chan *event.Event, 1<<16), status: make(chan *event.NodeStatus, 1000)}
 	go func() {
 		defer close(s.events)
 		defer close(s.status)
@@ -58,9 +63,16 @@ func read(t *testing.T, r io.Reader) *stream {
 
 const patience = 20 * time.Second
 
-// next waits for an event that satisfies want.
+// next waits for an event that satisfies want, of all that came so far and
+// those to come: the first exec of a program waits for its hash, so it may
+// come after its exit.
 func (s *stream) next(what string, want func(*event.Event) bool) *event.Event {
 	s.t.Helper()
+	for _, e := range s.seen {
+		if want(e) {
+			return e
+		}
+	}
 	timeout := time.After(patience)
 	for {
 		select {
@@ -68,6 +80,7 @@ func (s *stream) next(what string, want func(*event.Event) bool) *event.Event {
 			if !ok {
 				s.t.Fatalf("the collector ended before %s", what)
 			}
+			s.seen = append(s.seen, e)
 			if want(e) {
 				return e
 			}
@@ -144,20 +157,80 @@ func (w testWriter) Write(b []byte) (int, error) {
 
 func TestEndToEnd(t *testing.T) {
 	need.BPF(t)
-	s := start(t, testConfig(t))
-	s.active(sensorProcess)
-	s.active(sensorNetwork)
-	s.active(sensorDenied)
-	cmd := exec.Command("/bin/sh", "-c", "exit 3")
-	cmd.Dir = "/usr"
+	config := testConfig(t)
+	watched := t.TempDir()
+	config.File.Paths = []string{watched}
+	config.Login.Method = "off"
+	s := start(t, config)
+	for _, sensor := range []string{sensorProcess, sensorNetwork, sensorDenied, sensorFile} {
+		s.active(sensor)
+	}
+	cmd := exec.Command("/bin/sh", "-c", "echo x > "+watched+"/file; exit 3")
 	cmd.Run()
-	e := s.next("exec of sh", func(e *event.Event) bool {
-		return e.GetExec() != nil && !e.GetExec().Snapshot && strings.HasSuffix(string(e.Process.Args), "exit 3\x00")
-	})
-	t.Log(e)
-	e = s.next("exit of sh", func(e *event.Event) bool { return e.GetExit() != nil && e.Process.Pid == uint32(cmd.Process.Pid) })
-	t.Log(e)
+	by := func(e *event.Event) bool { return int(e.Process.GetPid()) == cmd.Process.Pid }
+	e := s.next("exec of sh", func(e *event.Event) bool { return e.GetExec() != nil && by(e) })
+	program, err := os.ReadFile("/bin/sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum := sha256.Sum256(program); e.Process.Sha256 != hex.EncodeToString(sum[:]) {
+		t.Errorf("hash %q, want %x", e.Process.Sha256, sum)
+	}
+	e = s.next("exit of sh", func(e *event.Event) bool { return e.GetExit() != nil && by(e) })
 	if e.GetExit().ExitCode != 3 {
-		t.Fatalf("exit code %d", e.GetExit().ExitCode)
+		t.Errorf("exit code %d, want 3", e.GetExit().ExitCode)
+	}
+	e = s.next("file change", func(e *event.Event) bool { return e.GetFile() != nil && by(e) })
+	if string(e.GetFile().Path) != watched+"/file" || !strings.HasPrefix(string(e.Process.Args), "/bin/sh\x00-c\x00") {
+		t.Errorf("file change %v", e)
+	}
+	for _, e := range s.seen {
+		if strings.HasPrefix(string(e.Process.GetExecutable()), config.canaries()) {
+			t.Errorf("a canary's event got out: %v", e)
+		}
+	}
+}
+
+// TestConnector runs without a loader: the next rung takes over and says why.
+func TestConnector(t *testing.T) {
+	need.Root(t)
+	config := testConfig(t)
+	config.Process.Method = "cn_proc"
+	config.File.Enabled, config.Login.Method = false, "off"
+	s := start(t, config)
+	s.active(sensorProcess)
+	s.next("an exec", func(e *event.Event) bool {
+		return e.GetExec() != nil && e.Collector == event.Collector_COLLECTOR_PROCFS
+	})
+}
+
+// TestMasterGone: a collector whose pipe breaks ends with an error.
+func TestMasterGone(t *testing.T) {
+	need.Root(t)
+	config := testConfig(t)
+	config.Process.Method, config.File.Enabled, config.Login.Method = "off", false, "off"
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	err = RunCollector(t.Context(), config, w, slog.New(slog.DiscardHandler))
+	if !errors.Is(err, syscall.EPIPE) {
+		t.Fatalf("ended with %v", err)
+	}
+}
+
+func TestConfig(t *testing.T) {
+	config := DefaultConfig()
+	if err := config.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	config.Dir, config.BulkRing, config.Process.Method = "run", 1000, "kprobe"
+	config.File.Paths = []string{"/etc/../x"}
+	err := config.Validate()
+	for _, key := range []string{"dir", "bulk_ring", "process.method", "file.paths"} {
+		if err == nil || !strings.Contains(err.Error(), key+":") {
+			t.Errorf("problem of %s is not in: %v", key, err)
+		}
 	}
 }

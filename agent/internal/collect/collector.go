@@ -15,6 +15,7 @@ import (
 	"github.com/hauberk/hauberk/agent/internal/collect/cnproc"
 	"github.com/hauberk/hauberk/agent/internal/collect/ebpf"
 	"github.com/hauberk/hauberk/agent/internal/collect/fanotify"
+	"github.com/hauberk/hauberk/agent/internal/collect/hash"
 	"github.com/hauberk/hauberk/agent/internal/collect/host"
 	"github.com/hauberk/hauberk/agent/internal/collect/source"
 	"github.com/hauberk/hauberk/event"
@@ -65,6 +66,7 @@ type collector struct {
 	log      *slog.Logger
 	counters *obs.Registry
 	host     *host.Host
+	hashes   *hash.Cache
 	canary   *canary
 	writer   *writer
 	sources  []source.Source
@@ -82,6 +84,7 @@ func RunCollector(ctx context.Context, config Config, out io.Writer, log *slog.L
 	}
 	c := &collector{config: config, log: log, counters: &obs.Registry{}}
 	c.host = host.New(config.Process.TableEntries, c.counters)
+	c.hashes = hash.New(config.Process.HashMaxBytes, config.Process.HashBytesPerSecond, c.counters)
 	var err error
 	if c.canary, err = newCanary(config.canaries()); err != nil {
 		return fmt.Errorf("collector: %w", err)
@@ -98,6 +101,7 @@ func RunCollector(ctx context.Context, config Config, out io.Writer, log *slog.L
 	for _, s := range c.sources {
 		group.Go(s.Name(), func(ctx context.Context) error { return c.runSource(ctx, s) })
 	}
+	group.Go("hashes", c.hashes.Run)
 	group.Go("status", c.report)
 	group.Go("canaries", func(ctx context.Context) error { return c.prove(ctx, proofs) })
 	err = group.Wait()
@@ -234,7 +238,7 @@ func (c *collector) openProcess() []proof {
 func (c *collector) openEBPF() (*ebpf.Source, error) {
 	return ebpf.Open(ebpf.Config{
 		Load: c.config.load(), Interval: c.config.Interval,
-		Sensitive: append(slices.Clone(c.config.Denied.Paths), c.config.canaries()),
+		Sensitive: append(slices.Clone(c.config.Denied.Paths), c.config.canaries()), Hashes: c.hashes,
 	}, c.host, c.counters)
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unsafe"
 
+	"github.com/hauberk/hauberk/agent/internal/collect/hash"
 	"github.com/hauberk/hauberk/agent/internal/collect/proctable"
 	"github.com/hauberk/hauberk/agent/internal/collect/source"
 	"github.com/hauberk/hauberk/event"
@@ -102,10 +103,10 @@ func (s *Source) onExec(sink source.Sink, record []byte) bool {
 	if !remembered {
 		p = &proctable.Process{Facts: known}
 	}
-	sum := ""
-	if s.config.Hash != nil {
-		sum = s.config.Hash(&Executable{PID: r.Ids.Pid, Path: s.path, Device: r.Device, Inode: r.Inode, Size: r.Size, Modified: r.Modified, Nsec: r.ModifiedNsec})
-		if remembered {
+	sum, pending := "", false
+	key := hash.Key{Device: r.Device, Inode: r.Inode, Size: r.Size, Modified: r.Modified, Nsec: r.ModifiedNsec}
+	if s.config.Hashes != nil {
+		if sum, pending = s.config.Hashes.Lookup(key, r.Ids.Pid, s.path); remembered {
 			p.Image().SHA256 = sum
 		}
 	}
@@ -131,7 +132,9 @@ func (s *Source) onExec(sink source.Sink, record []byte) bool {
 	body.Stdin = streamName(r.Stream[0], r.StdinDevice)
 	body.FromMemory = flags&programRecordFlagFLAG_FROM_MEMORY != 0
 	s.message.Event.Body = &s.exec
-	sink.Emit(event.Class_CLASS_BULK, s.now, &s.message.Event)
+	if !pending || !s.hold(key) {
+		sink.Emit(event.Class_CLASS_BULK, s.now, &s.message.Event)
+	}
 	return true
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
+	"github.com/hauberk/hauberk/agent/internal/collect/hash"
 	"github.com/hauberk/hauberk/agent/internal/collect/host"
 	"github.com/hauberk/hauberk/agent/internal/collect/procfs"
 	"github.com/hauberk/hauberk/agent/internal/collect/proctable"
@@ -37,20 +38,8 @@ type Config struct {
 	Load      LoadConfig
 	Interval  time.Duration // longest wait of a record while others come
 	Sensitive []string      // clean absolute paths whose refusals are events
-	// Hash returns the SHA-256 of an executable, hexadecimal, if it is known,
-	// and otherwise sees to it that it will be; nil: no hashes.
-	Hash func(*Executable) string
-}
-
-// Executable is what a hash is cached by.
-type Executable struct {
-	PID      uint32
-	Path     []byte
-	Device   uint32
-	Inode    uint64
-	Size     uint64
-	Modified int64 // s
-	Nsec     uint32
+	// Hashes knows the SHA-256 of executables; nil: none.
+	Hashes *hash.Cache
 }
 
 // Source reads the rings. Make one with Open.
@@ -73,6 +62,7 @@ type Source struct {
 	exit    event.Event_Exit
 	socket  event.Event_Connection
 	denied  event.Event_Denied
+	held    []held
 	path    []byte
 	cwd     []byte
 	now     int64 // Unix ns, of this drain
@@ -103,6 +93,9 @@ func Open(config Config, h *host.Host, counters *obs.Registry) (*Source, error) 
 	}
 	s.declare(dir)
 	s.count(counters)
+	if config.Hashes != nil {
+		config.Hashes.OnDone(s.nudge)
+	}
 	return s, nil
 }
 
@@ -262,7 +255,7 @@ func (s *Source) close() {
 // come it sleeps until the next.
 func (s *Source) Run(ctx context.Context, sink source.Sink) error {
 	defer s.close()
-	stopped := context.AfterFunc(ctx, func() { unix.Write(s.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0}) })
+	stopped := context.AfterFunc(ctx, s.nudge)
 	defer stopped()
 	if err := s.runSnapshot(sink); err != nil {
 		return err
@@ -279,7 +272,7 @@ func (s *Source) Run(ctx context.Context, sink source.Sink) error {
 	for ctx.Err() == nil {
 		n := s.drain(sink)
 		armed, timeout := programArmedARMED_FULL, int(s.config.Interval/time.Millisecond)
-		if n == 0 {
+		if n == 0 && len(s.held) == 0 {
 			armed, timeout = programArmedARMED_ANY, idleTimeout
 		}
 		atomic.StoreUint32(&control.Armed, uint32(armed))
@@ -292,7 +285,20 @@ func (s *Source) Run(ctx context.Context, sink source.Sink) error {
 		}
 	}
 	s.drain(sink)
+	s.host.Lock()
+	s.releaseHeld(sink, true)
+	s.host.Unlock()
+	sink.Flush()
 	return nil
+}
+
+// nudge wakes the reader.
+func (s *Source) nudge() {
+	s.closing.Lock()
+	defer s.closing.Unlock()
+	if !s.closed {
+		unix.Write(s.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	}
 }
 
 // idleTimeout, in ms, bounds how long a lost wake-up could hide a record.
@@ -332,7 +338,7 @@ func (s *Source) drain(sink source.Sink) int {
 	end := s.priority.end()
 	n := s.drainRing(sink, s.bulk, s.bulk.end(), &control.BulkSeen)
 	n += s.drainRing(sink, s.priority, end, &control.PrioritySeen)
-	if n > 0 {
+	if s.releaseHeld(sink, false) || n > 0 {
 		sink.Flush()
 	}
 	return n
