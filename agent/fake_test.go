@@ -84,11 +84,13 @@ func fakeCollector(script []string) {
 			script = script[1:]
 			pipe.Write(out, pipe.KindStatus, body)
 		case "flood":
+			// 10,000 events/s: fast enough to be killed amid, slow enough for
+			// the backlog of one round to fit the credit of the next.
 			for done := false; !done; {
 				select {
 				case <-quit:
 					done = true
-				default:
+				case <-time.After(5 * time.Millisecond):
 					if emit(50) != nil {
 						os.Exit(0)
 					}

@@ -44,6 +44,8 @@ const (
 // concurrent use; it keeps one zstd encoder.
 type Compressor struct {
 	encoder *zstd.Encoder
+	folder  folder
+	folded  []byte
 	buf     []byte
 }
 
@@ -74,11 +76,26 @@ func (c *Compressor) Compress(payload []byte) ([]byte, Encoding) {
 	if len(payload) < minGain {
 		return payload, Encoding_ENCODING_PLAIN
 	}
-	c.buf = c.encoder.EncodeAll(payload, c.buf[:0])
+	input, encoding := payload, Encoding_ENCODING_ZSTD
+	folded, ok := c.folder.fold(c.folded[:0], payload)
+	if ok && len(folded) < len(payload) {
+		input, encoding = folded, Encoding_ENCODING_FOLDED_ZSTD
+	}
+	c.buf = c.encoder.EncodeAll(input, c.buf[:0])
+	if c.folded = folded; cap(folded) > maxPooled {
+		c.folded, c.folder = nil, folder{} // an unusual batch leaves nothing behind
+	}
 	if len(c.buf) >= len(payload) {
 		return payload, Encoding_ENCODING_PLAIN
 	}
-	return c.buf, Encoding_ENCODING_ZSTD
+	return c.buf, encoding
+}
+
+// Fold returns a marshalled batch as Compress hands it to zstd, and whether
+// it could be folded; what the dictionary is trained on.
+func Fold(payload []byte) ([]byte, bool) {
+	var f folder
+	return f.fold(nil, payload)
 }
 
 // Close frees the encoder.
@@ -100,7 +117,7 @@ func NewDecompressor() (*Decompressor, error) {
 }
 
 // Decompress returns the payload of b before compression, in memory of its
-// own. It never makes more than b.Size bytes, and fails if there are fewer.
+// own. It never makes more than b.Size bytes.
 func (d *Decompressor) Decompress(b *Batch) ([]byte, error) {
 	if b.Size > MaxBatch {
 		return nil, broken("batch of %d bytes, limit %d", b.Size, MaxBatch)
@@ -112,26 +129,40 @@ func (d *Decompressor) Decompress(b *Batch) ([]byte, error) {
 		}
 		return b.Payload, nil
 	case Encoding_ENCODING_ZSTD:
-		return d.inflate(b)
+		out, err := d.inflate(b, make([]byte, 0, b.Size))
+		if err == nil && uint32(len(out)) != b.Size {
+			err = broken("zstd batch has %d bytes, its frame says %d", len(out), b.Size)
+		}
+		return out, err
+	case Encoding_ENCODING_FOLDED_ZSTD:
+		buf := getBuffer()
+		defer putBuffer(buf)
+		folded, err := d.inflate(b, *buf)
+		if err != nil {
+			return nil, err
+		}
+		*buf = folded
+		return unfold(folded, int(b.Size))
 	}
 	return nil, broken("batch of encoding %d", b.Encoding)
 }
 
-func (d *Decompressor) inflate(b *Batch) ([]byte, error) {
+// inflate decompresses the payload into dst, at most b.Size bytes.
+func (d *Decompressor) inflate(b *Batch, dst []byte) ([]byte, error) {
 	var h zstd.Header
 	if err := h.Decode(b.Payload); err != nil || h.Skippable {
 		return nil, broken("batch is no zstd frame")
 	}
 	// The size stands in the frame, so that a bomb is known by its header.
-	if !h.HasFCS || h.FrameContentSize != uint64(b.Size) {
+	if !h.HasFCS || h.FrameContentSize > uint64(b.Size) {
 		return nil, broken("zstd frame of %d bytes, batch says %d", h.FrameContentSize, b.Size)
 	}
-	out, err := d.decoder.DecodeAll(b.Payload, make([]byte, 0, b.Size))
+	out, err := d.decoder.DecodeAll(b.Payload, dst[:0])
 	if err != nil {
 		return nil, broken("decompress batch: %v", err)
 	}
-	if uint32(len(out)) != b.Size {
-		return nil, broken("zstd batch has %d bytes, its frame says %d", len(out), b.Size)
+	if uint64(len(out)) != h.FrameContentSize {
+		return nil, broken("zstd frame has %d bytes, its header says %d", len(out), h.FrameContentSize)
 	}
 	return out, nil
 }

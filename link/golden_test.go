@@ -11,6 +11,7 @@ import (
 	"github.com/hauberk/hauberk/event"
 	"github.com/hauberk/hauberk/fleet"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 var update = flag.Bool("update", false, "write testdata/golden.txt anew")
@@ -105,7 +106,7 @@ func TestGoldenBytes(t *testing.T) {
 	}
 }
 
-// TestPayloadFields compares the field numbers scrub knows with the words.
+// TestPayloadFields compares the field numbers scrub and fold know with the words.
 func TestPayloadFields(t *testing.T) {
 	batch := (&event.Batch{}).ProtoReflect().Descriptor().Fields()
 	for name, number := range map[string]int{
@@ -116,8 +117,22 @@ func TestPayloadFields(t *testing.T) {
 			t.Errorf("field %s is not number %d", name, number)
 		}
 	}
-	if f := (&event.Event{}).ProtoReflect().Descriptor().Fields().ByTextName("skip"); int(f.Number()) != eventSkip {
-		t.Error("field skip moved")
+	for message, fields := range map[protoreflect.MessageDescriptor]map[string]int{
+		(&event.Event{}).ProtoReflect().Descriptor(): {"skip": eventSkip, "observed_delta": eventObserved, "lag": eventLag, "process": eventProcess},
+		(&event.Process{}).ProtoReflect().Descriptor(): {
+			"pid": processPID, "start": processStart, "executable": processExe, "args": processArgs, "working_directory": processDirectory,
+			"uid": processUID, "name": processName, "ancestors": processAncestors,
+		},
+		(&event.Ancestor{}).ProtoReflect().Descriptor(): {
+			"pid": processPID, "start": processStart, "executable": processExe, "args": processArgs,
+			"name": ancestorName, "uid": ancestorUID, "working_directory": ancestorDirectory,
+		},
+	} {
+		for name, number := range fields {
+			if f := message.Fields().ByTextName(name); f == nil || int(f.Number()) != number {
+				t.Errorf("%s.%s is not number %d", message.Name(), name, number)
+			}
+		}
 	}
 }
 

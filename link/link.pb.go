@@ -30,8 +30,9 @@ const (
 type Encoding int32
 
 const (
-	Encoding_ENCODING_PLAIN Encoding = 0
-	Encoding_ENCODING_ZSTD  Encoding = 1 // the frame names its dictionary, or none
+	Encoding_ENCODING_PLAIN       Encoding = 0
+	Encoding_ENCODING_ZSTD        Encoding = 1 // the frame names its dictionary, or none
+	Encoding_ENCODING_FOLDED_ZSTD Encoding = 2 // folded, then the same
 )
 
 // Enum value maps for Encoding.
@@ -39,10 +40,12 @@ var (
 	Encoding_name = map[int32]string{
 		0: "ENCODING_PLAIN",
 		1: "ENCODING_ZSTD",
+		2: "ENCODING_FOLDED_ZSTD",
 	}
 	Encoding_value = map[string]int32{
-		"ENCODING_PLAIN": 0,
-		"ENCODING_ZSTD":  1,
+		"ENCODING_PLAIN":       0,
+		"ENCODING_ZSTD":        1,
+		"ENCODING_FOLDED_ZSTD": 2,
 	}
 )
 
@@ -1725,10 +1728,11 @@ const file_link_proto_rawDesc = "" +
 	"\x06Goaway\x12/\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x17.hauberk.link.v1.ReasonR\x06reason\x12\x16\n" +
 	"\x06detail\x18\x02 \x01(\tR\x06detail\x12\x14\n" +
-	"\x05retry\x18\x03 \x01(\rR\x05retry*1\n" +
+	"\x05retry\x18\x03 \x01(\rR\x05retry*K\n" +
 	"\bEncoding\x12\x12\n" +
 	"\x0eENCODING_PLAIN\x10\x00\x12\x11\n" +
-	"\rENCODING_ZSTD\x10\x01*\xde\x01\n" +
+	"\rENCODING_ZSTD\x10\x01\x12\x18\n" +
+	"\x14ENCODING_FOLDED_ZSTD\x10\x02*\xde\x01\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fREASON_SHUTDOWN\x10\x01\x12\x0f\n" +

@@ -114,15 +114,22 @@ func (h *Host) hash(exe string) string {
 	return h.hashes[exe]
 }
 
+// drain is the time between two reads of the ring, in ns.
+const drain = 50_000_000
+
 // Batch makes a batch of at least n exec events, without node, tenant and
 // host, as a node sends it.
 func (h *Host) Batch(n int) *event.Batch {
 	b := &event.Batch{FirstSequence: h.sequence + 1, BaseTime: 1_790_000_000_000_000_000 + int64(h.boot), Schema: event.Schema, Class: event.Class_CLASS_BULK}
 	base := int64(h.boot)
 	add := func(p *event.Process) {
+		// It ran 20 to 300 us after the fork; the node sees it when it next
+		// reads its ring.
+		happened := int64(p.Start) - base + 20_000 + int64(h.rng.IntN(280_000))
+		observed := (happened/drain + 1) * drain
 		b.Events = append(b.Events, &event.Event{
-			ObservedDelta: int64(h.boot) - base + int64(h.rng.IntN(40_000)),
-			Process:       p, Collector: event.Collector_COLLECTOR_EBPF, Body: &event.Event_Exec{Exec: &event.ProcessExec{}},
+			ObservedDelta: observed, Lag: observed - happened,
+			Process: p, Collector: event.Collector_COLLECTOR_EBPF, Body: &event.Event_Exec{Exec: &event.ProcessExec{}},
 		})
 	}
 	for len(b.Events) < n {

@@ -249,7 +249,7 @@ func brokenFrames(t *testing.T, s Subject) {
 		"frame of a gateway":   mustMarshal(t, &link.Frame{Body: &link.Frame_Welcome{Welcome: &link.Welcome{}}}),
 		"no zstd":              batch(func(b *link.Batch) { b.Payload = []byte("this is not a zstd frame at all") }),
 		"unknown encoding":     batch(func(b *link.Batch) { b.Encoding = 77 }),
-		"wrong size":           batch(func(b *link.Batch) { b.Size++ }),
+		"wrong size":           batch(func(b *link.Batch) { b.Size-- }),
 		"size beyond limit":    batch(func(b *link.Batch) { b.Size = 1 << 31 }),
 		"bomb":                 batch(func(b *link.Batch) { b.Payload, b.Size = bomb(t), 1000 }),
 		"honest bomb":          batch(func(b *link.Batch) { b.Payload, b.Size = bomb(t), bombSize }),

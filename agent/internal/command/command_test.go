@@ -40,7 +40,9 @@ func newBench(t *testing.T, dir string, key ed25519.PrivateKey, allowed []string
 	}
 	r, err := New(Config{
 		Dir: dir, Keys: fleet.Keys{key.Public().(ed25519.PublicKey)}, Allowed: allowed,
-		Self:  func() fleet.Subject { return fleet.Subject{ID: event.NodeID{1}, Tenant: "acme", Kind: "agent", Host: "h"} },
+		Self: func() fleet.Subject {
+			return fleet.Subject{ID: event.NodeID{1}, Tenant: "acme", Kind: "agent", Host: "h"}
+		},
 		Funcs: map[string]Func{"ping": note("ping"), "fail": note("fail"), "panic": note("panic")},
 		Report: func(r *fleet.CommandResult) error {
 			b.results <- r

@@ -6,10 +6,12 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 
+	"github.com/hauberk/hauberk/link"
 	"github.com/hauberk/hauberk/link/linktest"
 	"github.com/klauspost/compress/dict"
 	"github.com/klauspost/compress/zstd"
@@ -41,7 +43,11 @@ func train(id uint32, size int, out string) error {
 			if err != nil {
 				return err
 			}
-			samples = append(samples, sample)
+			folded, ok := link.Fold(sample)
+			if !ok {
+				return errors.New("a batch cannot be folded")
+			}
+			samples = append(samples, folded)
 		}
 	}
 	data, err := dict.BuildZstdDict(samples, dict.Options{

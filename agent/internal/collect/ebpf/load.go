@@ -171,7 +171,6 @@ func load(config LoadConfig, dir string) error {
 	if err != nil {
 		return err
 	}
-	delete(spec.Programs, programProgEmpty)
 	if err := config.apply(spec); err != nil {
 		return err
 	}

@@ -202,7 +202,6 @@ const (
 	programMapControls        = "controls"
 	programMapPriority        = "priority"
 	programMapScratches       = "scratches"
-	programProgEmpty          = "empty"
 	programProgOnAccept       = "on_accept"
 	programProgOnAccept4      = "on_accept4"
 	programProgOnCgroup       = "on_cgroup"
@@ -263,7 +262,6 @@ type programSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type programProgramSpecs struct {
-	Empty     *ebpf.ProgramSpec `ebpf:"empty"`
 	OnAccept  *ebpf.ProgramSpec `ebpf:"on_accept"`
 	OnAccept4 *ebpf.ProgramSpec `ebpf:"on_accept4"`
 	OnCgroup  *ebpf.ProgramSpec `ebpf:"on_cgroup"`
@@ -354,7 +352,6 @@ type programVariables struct {
 //
 // It can be passed to loadProgramObjects or ebpf.CollectionSpec.LoadAndAssign.
 type programPrograms struct {
-	Empty     *ebpf.Program `ebpf:"empty"`
 	OnAccept  *ebpf.Program `ebpf:"on_accept"`
 	OnAccept4 *ebpf.Program `ebpf:"on_accept4"`
 	OnCgroup  *ebpf.Program `ebpf:"on_cgroup"`
@@ -370,7 +367,6 @@ type programPrograms struct {
 
 func (p *programPrograms) Close() error {
 	return _ProgramClose(
-		p.Empty,
 		p.OnAccept,
 		p.OnAccept4,
 		p.OnCgroup,

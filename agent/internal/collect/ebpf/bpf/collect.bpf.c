@@ -683,11 +683,3 @@ int snapshot(struct bpf_iter__task *ctx)
 	seq_write(ctx->meta->seq, &ids, sizeof(ids));
 	return 0;
 }
-
-/* The floor of the figures: what an empty program on the same tracepoint
- * costs. Loaded by the benchmark only. */
-SEC("tp_btf/sched_process_exec")
-int empty(u64 *ctx)
-{
-	return 0;
-}
