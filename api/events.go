@@ -76,8 +76,11 @@ type problemLine struct {
 func (s *Server) queryEvents(c *call) error {
 	q := store.Query{LogsQL: c.URL.Query().Get("query"), Tenant: c.tenant(), Timeout: s.config.QueryTime}
 	var err error
-	if q.Limit, err = c.number("limit", 1000, 1, s.config.QueryRows); err != nil {
+	if q.Limit, err = c.number("limit", 1000, 0, s.config.QueryRows); err != nil {
 		return err
+	}
+	if q.Limit == 0 {
+		q.Limit = s.config.QueryRows
 	}
 	if q.Start, err = s.time(c, "since"); err != nil {
 		return err

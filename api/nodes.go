@@ -311,7 +311,7 @@ func (s *Server) listEnrolmentTokens(c *call) error {
 }
 
 // defaultTenant is the tenant of a centre that never thought of tenants.
-const defaultTenant = "main"
+const defaultTenant = "default"
 
 func (s *Server) createEnrolmentToken(c *call) error {
 	var in struct {

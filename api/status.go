@@ -17,19 +17,24 @@ import (
 
 	"github.com/hauberk/hauberk/internal/obs"
 	"github.com/hauberk/hauberk/store"
-	"github.com/hauberk/hauberk/store/cases"
 )
 
 // statusAnswer joins what the process and the store say.
 type statusAnswer struct {
 	Status
-	OK       bool               `json:"ok"`
-	Problems []string           `json:"problems"` // for people, worst first
-	Version  string             `json:"version"`
-	Started  string             `json:"started"`
-	Events   *eventsAnswer      `json:"events"` // null: the store does not answer
-	Nodes    *nodeCounts        `json:"nodes"`  // null: the store or a gateway does not answer
-	Alerts   *cases.AlertCounts `json:"alerts"` // null: the store does not answer
+	OK       bool          `json:"ok"`
+	Problems []string      `json:"problems"` // for people, worst first
+	Version  string        `json:"version"`
+	Started  string        `json:"started"`
+	Events   *eventsAnswer `json:"events"` // null: the store does not answer
+	Nodes    *nodeCounts   `json:"nodes"`  // null: the store or a gateway does not answer
+	Alerts   *alertCounts  `json:"alerts"` // null: the store does not answer
+}
+
+type alertCounts struct {
+	Total    uint64            `json:"total"`
+	State    map[string]uint64 `json:"state"`
+	Severity map[string]uint64 `json:"severity"` // of those that are not closed
 }
 
 type nodeCounts struct {
@@ -96,7 +101,10 @@ func (s *Server) statusAnswer(c *call) statusAnswer {
 	}
 	out := s.lastStatus.answer
 	if counts, err := s.deps.Store.AlertCounts(ctx, c.who.Tenant); err == nil {
-		out.Alerts = &counts
+		out.Alerts = &alertCounts{counts.Total, map[string]uint64{}, orEmpty(counts.Severity)}
+		for state, n := range counts.State {
+			out.Alerts.State[string(state)] = n
+		}
 	}
 	return out
 }
