@@ -242,15 +242,14 @@ func (a *Agent) setLevel(text string) {
 }
 
 // Tune makes the Go runtime keep this process small; master, collector and
-// loader call it first. Both lasting processes together are to stay within
-// 15 MB: a heap of a few MB collected often costs less than one that grows.
-func Tune() {
-	debug.SetGCPercent(50)
+// loader call it first, with how many processors they can use. Both lasting
+// processes together are to stay within 15 MB: a heap of a few MB collected
+// often costs less than one that grows.
+func Tune(processors int) {
+	debug.SetGCPercent(25)
 	debug.SetMemoryLimit(12 << 20)
-	if runtime.GOMAXPROCS(0) > 2 {
-		// Each processor keeps caches and a stack; nothing here needs more.
-		runtime.GOMAXPROCS(2)
-	}
+	// Each processor keeps spans, caches and stacks of its own.
+	runtime.GOMAXPROCS(min(processors, runtime.NumCPU()))
 }
 
 // host are the facts of this machine a gateway is told.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -377,4 +378,24 @@ func TestLossIsAnEvent(t *testing.T) {
 	a.heard(lost(5))
 	a.heard(lost(0)) // a new collector
 	w.Await(t, "one event of loss", func(v *linktest.View) bool { return notes(v, "loss") == 1 })
+}
+
+func TestCleanMappings(t *testing.T) {
+	got := cleanMappings(strings.NewReader(`00400000-00a81000 r-xp 00000000 00:1f 123 /usr/bin/hauberk-agent
+Rss:                 100 kB
+Anonymous:             0 kB
+00a81000-00b00000 r--p 00681000 00:1f 123 /usr/bin/hauberk-agent
+Anonymous:             4 kB
+00b00000-00b01000 rw-p 00681000 00:1f 123 /usr/bin/hauberk-agent
+Anonymous:             0 kB
+00c00000-00c01000 r--p 00681000 00:1f 123 /usr/bin/with a space
+Anonymous:             0 kB
+7fff0000-7fff1000 r-xp 00000000 00:00 0 [vdso]
+Anonymous:             0 kB
+x-y r-xp 0 0 0 /x
+Anonymous:             0 kB
+`))
+	if want := []mapping{{0x400000, 0x681000}, {0xc00000, 0x1000}}; !slices.Equal(got, want) {
+		t.Errorf("%x, want %x", got, want)
+	}
 }

@@ -38,6 +38,7 @@ func RunCollector(ctx context.Context, log *slog.Logger) error {
 			}
 		}
 	}()
+	defer trimLater()()
 	return collect.RunCollector(ctx, config, out, log)
 }
 

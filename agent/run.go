@@ -239,6 +239,7 @@ const housekeeping = time.Second
 func (a *Agent) keepHouse(ctx context.Context) error {
 	clock := clockWatch{wall: time.Now().UnixNano(), mono: a.now()}
 	old := a.spool.Backlog()
+	defer trimLater()()
 	for run.Sleep(ctx, housekeeping) == nil {
 		if jump := clock.step(time.Now().UnixNano(), a.now()); jump != 0 {
 			a.jumps.Inc()

@@ -185,11 +185,7 @@ func (c *Client) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if c.compressor != nil {
-			c.compressor.Close()
-		}
-	}()
+	defer c.dropCompressor()
 	backoff := NewBackoff(c.cfg.BackoffMin, c.cfg.BackoffMax, creds.Identity.Node, c.cfg.Incarnation)
 	for try := 0; ctx.Err() == nil; try++ {
 		gateways := c.ranked(creds.Identity.Node)
@@ -215,6 +211,28 @@ func (c *Client) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// useDictionary makes sure that there is a compressor with that dictionary.
+func (c *Client) useDictionary(id uint32) error {
+	if c.compressor != nil && c.dictionary == id {
+		return nil
+	}
+	c.dropCompressor()
+	compressor, err := NewCompressor(id)
+	if err != nil {
+		return err
+	}
+	c.compressor, c.dictionary = compressor, id
+	return nil
+}
+
+// dropCompressor gives back what the compressor keeps, close to 1 MB.
+func (c *Client) dropCompressor() {
+	if c.compressor != nil {
+		c.compressor.Close()
+		c.compressor = nil
+	}
 }
 
 func (c *Client) ranked(node event.NodeID) []string {

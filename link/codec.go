@@ -32,9 +32,12 @@ func choose(offered []uint32) uint32 {
 }
 
 const (
-	// window is the zstd window, in bytes: at least the largest batch, so
-	// that all of it is in reach; it is also what an encoder must keep.
-	window = 1 << 19
+	// window is how far back the encoder looks, in bytes, and about half of
+	// what it keeps: the folded batches of a busy host fit it.
+	window = 1 << 17
+	// maxWindow is what a decoder accepts, in bytes: a frame's window is its
+	// whole content (single segment).
+	maxWindow = MaxBatch
 	// minGain is below how many bytes a batch is sent plain: a zstd frame's
 	// own overhead eats the gain.
 	minGain = 64
@@ -109,7 +112,7 @@ type Decompressor struct{ decoder *zstd.Decoder }
 // GOMAXPROCS batches are decompressed at once.
 func NewDecompressor() (*Decompressor, error) {
 	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(MaxBatch),
-		zstd.WithDecoderMaxWindow(window), zstd.WithDecoderLowmem(true), zstd.WithDecoderDicts(dictionary))
+		zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true), zstd.WithDecoderDicts(dictionary))
 	if err != nil {
 		return nil, fmt.Errorf("make decompressor: %w", err)
 	}

@@ -19,12 +19,16 @@ type session struct {
 	heartbeat time.Duration
 	maxBatch  int
 	renewing  bool
+	quiet     int // heartbeats since the last batch
 }
 
 const (
 	// minHeartbeat and maxHeartbeat bound what a gateway can ask for.
 	minHeartbeat = 100 * time.Millisecond
 	maxHeartbeat = 10 * time.Minute
+	// quietHeartbeats without a batch give back what compressing keeps: most
+	// hosts are idle most of the time.
+	quietHeartbeats = 2
 	// writeTimeout is how long a gateway may leave a full socket unread.
 	writeTimeout = 30 * time.Second
 )
@@ -43,15 +47,8 @@ func (c *Client) newSession(t *tls.Conn, creds *Credentials, w *Welcome) (*sessi
 			return nil, err
 		}
 	}
-	if c.compressor == nil || c.dictionary != w.Dictionary {
-		compressor, err := NewCompressor(w.Dictionary)
-		if err != nil {
-			return nil, broken("gateway chose dictionary %#x", w.Dictionary)
-		}
-		if c.compressor != nil {
-			c.compressor.Close()
-		}
-		c.compressor, c.dictionary = compressor, w.Dictionary
+	if err := c.useDictionary(w.Dictionary); err != nil {
+		return nil, broken("gateway chose dictionary %#x", w.Dictionary)
 	}
 	if len(w.Gateways) > 0 {
 		c.gateways = w.Gateways
@@ -137,6 +134,9 @@ func (s *session) write(f *Frame) error {
 // status sends a heartbeat, and a request for a new certificate when it is
 // time.
 func (s *session) status() error {
+	if s.quiet++; s.quiet >= quietHeartbeats {
+		s.c.dropCompressor()
+	}
 	if err := s.write(&Frame{Body: &Frame_Status{Status: s.c.owner.Status()}}); err != nil {
 		return err
 	}
@@ -182,6 +182,10 @@ func (s *session) pump() error {
 }
 
 func (s *session) batch(b *Outgoing) error {
+	if err := s.c.useDictionary(s.c.dictionary); err != nil {
+		return err
+	}
+	s.quiet = 0
 	payload, encoding := s.c.compressor.Compress(b.Payload)
 	f := &Batch{
 		Class: b.Class, Incarnation: b.Incarnation, FirstSequence: b.First, LastSequence: b.Last,

@@ -37,7 +37,7 @@ func parse(f *flag.FlagSet, args []string) error {
 
 // child is the main of the collector and the loader.
 func child(run func(context.Context, *slog.Logger) error) error {
-	agent.Tune()
+	agent.Tune(2) // hashing must not hold up the reader of the ring
 	// Ctrl-C and a supervisor's SIGTERM reach the whole process group; the
 	// master decides when its children end, and they end when it is gone.
 	signal.Ignore(os.Interrupt, syscall.SIGTERM)
@@ -80,7 +80,7 @@ func runAgent(args []string, out io.Writer) error {
 		_, err = out.Write(text)
 		return err
 	}
-	agent.Tune()
+	agent.Tune(1)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	logLevel := &slog.LevelVar{}

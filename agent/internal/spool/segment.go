@@ -31,20 +31,26 @@ type record struct {
 	count             uint32 // events
 	prev, first, last uint64 // sequences; prev is that of the event before, of the same class
 	crc               uint32
-	body              []byte // elements of event.Batch.events
+	file              []byte // room for the head, then elements of event.Batch.events
 }
 
-// encode returns the record as it stands in the file.
-func (r *record) encode() []byte {
-	buf := make([]byte, recordHead, recordHead+len(r.body))
-	binary.LittleEndian.PutUint32(buf[0:], uint32(len(r.body)))
+// seal fills the head in and returns the record as it stands in the file.
+// r.file begins with room for the head.
+func (r *record) seal() []byte {
+	buf := r.file
+	binary.LittleEndian.PutUint32(buf[0:], uint32(len(buf)-recordHead))
 	binary.LittleEndian.PutUint32(buf[8:], r.count)
 	binary.LittleEndian.PutUint64(buf[12:], r.prev)
 	binary.LittleEndian.PutUint64(buf[20:], r.first)
 	binary.LittleEndian.PutUint64(buf[28:], r.last)
-	buf = append(buf, r.body...)
 	binary.LittleEndian.PutUint32(buf[4:], crc32.Checksum(buf[8:], castagnoli))
 	return buf
+}
+
+// clear starts the next record in the same memory.
+func (r *record) clear() {
+	var head [recordHead]byte
+	r.file, r.count = append(r.file[:0], head[:]...), 0
 }
 
 // parseHead reads a record's head and checks what can be checked without its
@@ -115,7 +121,7 @@ func (s *segment) header() []byte {
 }
 
 func (s *segment) append(r *record) error {
-	buf := r.encode()
+	buf := r.seal()
 	if s.file == nil {
 		s.data = append(s.data, buf...)
 	} else if _, err := s.file.WriteAt(buf, s.size); err != nil {

@@ -168,8 +168,8 @@ func (s *Spool) Append(events []In) {
 // appendLane writes the events of the lane's class as records. Sequences are
 // given class by class: order across classes is by time, not by sequence.
 func (s *Spool) appendLane(l *lane, events []In) {
-	var r record
-	r.body = s.scratch[:0]
+	r := record{file: s.scratch}
+	r.clear()
 	for i := range events {
 		e := &events[i]
 		if e.Class != l.class {
@@ -190,18 +190,18 @@ func (s *Spool) appendLane(l *lane, events []In) {
 			}
 			r.last = r.prev
 		}
-		r.body = appendEvent(r.body, uint32(s.sequence-r.last-1), e.Observed-seg.base, e.Body)
+		r.file = appendEvent(r.file, uint32(s.sequence-r.last-1), e.Observed-seg.base, e.Body)
 		r.last = s.sequence
 		r.count++
 		l.prev = s.sequence
-		if len(r.body) >= recordBytes {
+		if len(r.file) >= recordBytes {
 			s.write(l, &r)
 		}
 	}
 	if r.count > 0 {
 		s.write(l, &r)
 	}
-	s.scratch = r.body[:0]
+	s.scratch = r.file
 	if cap(s.scratch) > 2*batchBytes {
 		s.scratch = nil
 	}
@@ -260,7 +260,7 @@ func (s *Spool) write(l *lane, r *record) {
 	if seg.size >= s.segment {
 		seg.sealed = true
 	}
-	r.body, r.count = r.body[:0], 0
+	r.clear()
 }
 
 func (s *Spool) refused(err error) {

@@ -378,8 +378,10 @@ func TestProperty(t *testing.T) {
 
 func FuzzSegment(f *testing.F) {
 	seg := memorySegment(bulk, 3, 77)
-	seg.append(&record{count: 1, prev: 0, first: 1, last: 1, body: []byte{0x42, 2, 8, 1}})
-	seg.append(&record{count: 2, prev: 1, first: 3, last: 4, body: []byte{0x42, 0, 0x42, 0}})
+	for _, r := range []record{{count: 1, first: 1, last: 1}, {count: 2, prev: 1, first: 3, last: 4}} {
+		r.file = append(make([]byte, recordHead), 0x42, 2, 8, 1)
+		seg.append(&r)
+	}
 	f.Add(seg.data)
 	f.Add(seg.data[:len(seg.data)-1])
 	f.Fuzz(func(t *testing.T, data []byte) {
