@@ -57,6 +57,9 @@ func (a *Agent) supervise(ctx context.Context) error {
 	backoff := run.Backoff{Min: a.deps.BackoffMin, Max: a.deps.BackoffMax}
 	for ctx.Err() == nil {
 		if ok, _ := a.wanted(); !ok {
+			// Stopped or idle costs the host nothing: no program stays in
+			// its kernel.
+			a.unpin()
 			select {
 			case <-ctx.Done():
 			case <-a.wake:

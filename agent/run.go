@@ -63,12 +63,17 @@ func (a *Agent) Run(ctx context.Context) error {
 	return errors.Join(err, links.Wait())
 }
 
-// unpin takes BPF programs out of the kernel.
+// unpin takes BPF programs out of the kernel; the next collector needs the
+// loader.
 func (a *Agent) unpin() {
 	if !*a.deps.Loader {
 		return
 	}
-	if err := collect.Unpin(a.cfg.collector()); err != nil {
+	a.mu.Lock()
+	config := a.cfg.collector()
+	a.child.load = true
+	a.mu.Unlock()
+	if err := collect.Unpin(config); err != nil {
 		a.log.Error("BPF programs stay pinned", "cause", err)
 	}
 }
