@@ -27,7 +27,7 @@ type alert struct {
 	TechniqueNames []string      `json:"technique_names"`
 	Tactics        []string      `json:"tactics"`
 	Summary        string        `json:"summary"`
-	Process        string        `json:"process"`
+	Version        int64         `json:"version"`
 	Description    string        `json:"description"`
 	FalsePositives []string      `json:"false_positives"`
 	References     []string      `json:"references"`
@@ -54,7 +54,6 @@ type evidence struct {
 }
 
 type change struct {
-	State   string  `json:"state"`
 	Action  string  `json:"action"`
 	By      string  `json:"by"`
 	At      instant `json:"at"`
@@ -93,7 +92,7 @@ of the processes behind it, until Ctrl-C.`,
 			if follow {
 				return s.followAlerts(c, query)
 			}
-			t := &table{head: []string{"SEVERITY", "LAST SEEN", "COUNT", "HOST", "RULE", "PROCESS", "STATE", "ID"}}
+			t := &table{head: []string{"SEVERITY", "LAST SEEN", "COUNT", "HOST", "RULE", "WHAT", "STATE", "ID"}}
 			p := s.printer(c)
 			t.paint = func(column int, cell, padded string) string {
 				if column == 0 {
@@ -106,7 +105,7 @@ of the processes behind it, until Ctrl-C.`,
 				if err != nil {
 					return err
 				}
-				t.add(a.Severity, p.ago(a.LastSeen), fmt.Sprint(a.Count), a.Host, a.RuleName, short(a.Process, 60), a.State, a.ID)
+				t.add(a.Severity, p.ago(a.LastSeen), fmt.Sprint(a.Count), a.Host, a.RuleName, short(a.Summary, 70), a.State, a.ID)
 				return nil
 			})
 		},
@@ -136,12 +135,13 @@ func (s *session) followAlerts(c *cobra.Command, query url.Values) error {
 	p := s.printer(c)
 	note := func(text string) { fmt.Fprintln(c.ErrOrStderr(), "hauberk:", text, "- trying again") }
 	return api.follow(ctx, "/api/v1/alerts/live", query, note, func(raw json.RawMessage) error {
-		if s.json {
-			return p.jsonLine(raw)
-		}
 		a, err := decode[alert](raw)
 		if err != nil {
 			return err
+		}
+		query.Set("after", fmt.Sprint(a.Version)) // where to go on after a reconnect
+		if s.json {
+			return p.jsonLine(raw)
 		}
 		p.alertHead(a)
 		p.tree(a.Tree)
@@ -244,11 +244,7 @@ func (p *printer) alertDetail(a alert) {
 	p.fact("times", fmt.Sprint(a.Count))
 	p.fact("node", a.Node)
 	for _, h := range a.History {
-		what := h.Action
-		if what == "" {
-			what = h.State
-		}
-		p.fact(h.At.clock(), strings.TrimSpace(what+" by "+h.By+" "+h.Comment))
+		p.fact(h.At.clock(), strings.TrimSpace(h.Action+" by "+h.By+" "+h.Comment))
 	}
 	for _, e := range a.Evidence {
 		p.section("evidence " + e.ID)

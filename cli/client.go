@@ -233,6 +233,15 @@ func (c *client) stream(ctx context.Context, path string, query url.Values, each
 		if len(line) == 0 {
 			continue // keeps the connection alive
 		}
+		if bytes.HasPrefix(line, []byte(`{"problem":`)) {
+			// How a stream says that it failed after it had begun.
+			var end struct {
+				Problem apiError `json:"problem"`
+			}
+			if err := json.Unmarshal(line, &end); err == nil && end.Problem.Status != 0 {
+				return &end.Problem
+			}
+		}
 		if err := each(bytes.Clone(line)); err != nil {
 			return err
 		}

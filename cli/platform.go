@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -110,34 +111,55 @@ type status struct {
 		Reserve uint64 `json:"reserve"`
 	} `json:"disk"`
 	Counters map[string]uint64 `json:"counters"`
+	OK       bool              `json:"ok"`
+	Problems []string          `json:"problems"`
 	Version  string            `json:"version"`
+	Started  instant           `json:"started"`
+	Events   *struct {
+		Rows       uint64            `json:"rows"`
+		Bytes      uint64            `json:"bytes"`
+		Produced   uint64            `json:"produced"`
+		Stored     uint64            `json:"stored"`
+		Rejected   map[string]uint64 `json:"rejected"`
+		Dropped    map[string]uint64 `json:"dropped"`
+		Difference int64             `json:"difference"`
+	} `json:"events"`
+	Nodes *struct {
+		Seen   uint64 `json:"seen"`
+		Online uint64 `json:"online"`
+	} `json:"nodes"`
 }
 
 func (s *session) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "Say whether the platform is well",
-		Long:  "Say whether the platform is well. Exits with 1 if a role is down or ingest is stopped.",
+		Long:  "Say whether the platform is well: its roles, whether events are taken, and whether\nevery event is accounted for. Exits with 1 and the reasons if something is wrong.",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			var now status
-			err := s.change(c, http.MethodGet, "/api/v1/status", nil, nil, func(p *printer, raw json.RawMessage) error {
-				var err error
-				if now, err = decode[status](raw); err == nil {
-					err = p.status(now)
-				}
-				return err
-			})
+			api, err := s.dial()
 			if err != nil {
 				return err
 			}
-			for _, r := range now.Roles {
-				if r.State == "down" {
-					return fmt.Errorf("the role %s is down", clean(r.Name))
-				}
+			var raw json.RawMessage
+			if err := api.call(c.Context(), http.MethodGet, "/api/v1/status", nil, nil, &raw); err != nil {
+				return err
 			}
-			if now.Ingest.Stopped {
-				return errors.New("ingest is stopped: " + clean(now.Ingest.Reason))
+			now, err := decode[status](raw)
+			if err != nil {
+				return err
+			}
+			p := s.printer(c)
+			if s.json {
+				err = p.jsonLine(raw)
+			} else {
+				err = p.status(now)
+			}
+			if err != nil {
+				return err
+			}
+			if len(now.Problems) > 0 {
+				return errors.New(clean(strings.Join(now.Problems, "; ")))
 			}
 			return nil
 		},
@@ -164,6 +186,22 @@ func (p *printer) status(now status) error {
 	}
 	fmt.Fprintln(p.out)
 	p.fact("ingest", ingest)
+	if e := now.Events; e != nil {
+		p.fact("events", fmt.Sprintf("%d stored, %s on disk", e.Rows, size(e.Bytes)))
+		account := fmt.Sprintf("%d produced = %d stored", e.Produced, e.Stored)
+		for _, lost := range []struct {
+			what string
+			why  map[string]uint64
+		}{{"rejected", e.Rejected}, {"dropped by nodes", e.Dropped}} {
+			for _, reason := range sortedKeys(lost.why) {
+				account += fmt.Sprintf(" + %d %s (%s)", lost.why[reason], lost.what, reason)
+			}
+		}
+		p.fact("account", fmt.Sprintf("%s + %d on their way", account, e.Difference))
+	}
+	if now.Nodes != nil {
+		p.fact("nodes", fmt.Sprintf("%d online, %d ever seen", now.Nodes.Online, now.Nodes.Seen))
+	}
 	p.fact("console", now.Addresses.Console)
 	p.fact("nodes connect to", now.Addresses.Nodes)
 	if now.Disk.Total > 0 {
@@ -202,10 +240,10 @@ func (s *session) auditCommand() *cobra.Command {
 					Action  string  `json:"action"`
 					Target  string  `json:"target"`
 					Detail  string  `json:"detail"`
-					Outcome any     `json:"outcome"`
+					Outcome string  `json:"outcome"`
 				}](raw)
 				if err == nil {
-					t.add(e.Time.clock(), e.Who, e.Via, e.From, e.Action, fmt.Sprint(e.Outcome), short(e.Target+" "+e.Detail, 80))
+					t.add(e.Time.clock(), e.Who, e.Via, e.From, e.Action, e.Outcome, short(e.Target+" "+e.Detail, 80))
 				}
 				return err
 			})

@@ -49,7 +49,9 @@ events of the time are shown.`,
 				note := func(text string) { fmt.Fprintln(c.ErrOrStderr(), "hauberk:", text, "- trying again") }
 				return api.follow(ctx, "/api/v1/events/live", query, note, show)
 			}
-			query.Set("limit", fmt.Sprint(limit))
+			if limit > 0 {
+				query.Set("limit", fmt.Sprint(limit))
+			}
 			if err := s.setSince(query, since); err != nil {
 				return err
 			}
@@ -63,7 +65,7 @@ events of the time are shown.`,
 	f.StringVar(&since, "since", "1h", "how far back (15m, 7d), or an instant (RFC 3339)")
 	f.StringVar(&until, "until", "", "up to this long ago, or this instant")
 	f.StringVar(&tenant, "tenant", "", "only this tenant's")
-	f.IntVar(&limit, "limit", 1000, "at most so many rows, 0 for as many as the server allows")
+	f.IntVar(&limit, "limit", 1000, "at most so many rows (the server allows 100,000 as a rule)")
 	f.BoolVarP(&follow, "follow", "f", false, "show events as they come (a filter without pipes)")
 	return c
 }
