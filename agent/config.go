@@ -246,6 +246,13 @@ func (c *Config) withCentral(central []byte) (Config, error) {
 	return next, err
 }
 
+// CheckCentral reports what is wrong with a config of the centre for agents:
+// what a node whose own file says nothing would refuse.
+func CheckCentral(central []byte) error {
+	_, err := layers{}.effective(central)
+	return err
+}
+
 // Size is a number of bytes, written with or without KiB, MiB or GiB.
 type Size int64
 
