@@ -58,6 +58,7 @@ type Agent struct {
 	log     *slog.Logger
 	metrics *obs.Registry
 	began   time.Time // its monotonic part times everything
+	dataDir string
 
 	spool    *spool.Spool
 	mode     *mode.Keeper
@@ -93,7 +94,7 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 	}
 	deps.fill()
 	a := &Agent{
-		deps: deps, log: deps.Log, metrics: &obs.Registry{}, began: time.Now(), cfg: cfg,
+		deps: deps, log: deps.Log, metrics: &obs.Registry{}, began: time.Now(), dataDir: cfg.DataDir, cfg: cfg,
 		wake: make(chan struct{}, 1), child: childState{load: true},
 	}
 	for _, dir := range []string{cfg.DataDir, a.path("run")} {
@@ -138,7 +139,7 @@ func (d *Deps) fill() {
 }
 
 func (a *Agent) path(name ...string) string {
-	return filepath.Join(append([]string{a.cfg.DataDir}, name...)...)
+	return filepath.Join(append([]string{a.dataDir}, name...)...)
 }
 
 // lock makes sure that no other agent uses the data directory: two would give
@@ -150,7 +151,7 @@ func (a *Agent) lock() error {
 	}
 	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		unix.Close(fd)
-		return fmt.Errorf("another agent runs with data directory %s", a.cfg.DataDir)
+		return fmt.Errorf("another agent runs with data directory %s", a.dataDir)
 	}
 	a.lockFD = fd
 	return nil // held until the process ends
@@ -183,7 +184,7 @@ func (a *Agent) open() (err error) {
 	if a.spool, err = spool.Open(spool.Config{Dir: a.path("spool"), MaxBytes: int64(a.cfg.Spool.MaxBytes)}, a.log, a.metrics); err != nil {
 		return err
 	}
-	if a.mode, err = mode.Open(a.cfg.DataDir); err != nil {
+	if a.mode, err = mode.Open(a.dataDir); err != nil {
 		return err
 	}
 	a.breaker = breaker.New(a.cfg.breakerLimits())
@@ -203,14 +204,16 @@ func (c *Config) breakerLimits() breaker.Limits {
 
 // join makes an enrolled identity the agent's.
 func (a *Agent) join(id *identity.Identity) error {
+	a.mu.Lock()
+	gateways, allowed := a.cfg.Gateways, a.cfg.Safety.Commands
+	a.mu.Unlock()
 	runner, err := command.New(command.Config{
-		Dir: a.cfg.DataDir, Keys: id.Keys(), Self: a.subject, Allowed: a.cfg.Safety.Commands,
+		Dir: a.dataDir, Keys: id.Keys(), Self: a.subject, Allowed: allowed,
 		Funcs: a.commandFuncs(), Report: a.report, Log: a.log, Metrics: a.metrics,
 	})
 	if err != nil {
 		return err
 	}
-	gateways := a.cfg.Gateways
 	if len(gateways) == 0 {
 		gateways = id.Gateways()
 	}

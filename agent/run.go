@@ -97,7 +97,9 @@ func (a *Agent) connected() bool {
 
 // limit makes the collector's control group, or says why there is none.
 func (a *Agent) limit() {
+	a.mu.Lock()
 	l := cgroup.Limits{CPU: a.cfg.Limits.CPU, Memory: uint64(a.cfg.Limits.Memory)}
+	a.mu.Unlock()
 	if l == (cgroup.Limits{}) {
 		return
 	}
@@ -124,7 +126,7 @@ func (a *Agent) noteStart() {
 	if r := a.spool.Recovered(); r.Sequence > 0 {
 		detail += fmt.Sprintf(", recovered incarnation %d up to %d", r.Incarnation, r.Sequence)
 	}
-	a.log.Info("agent starts", "version", a.deps.Version, "data_dir", a.cfg.DataDir, "detail", detail)
+	a.log.Info("agent starts", "version", a.deps.Version, "data_dir", a.dataDir, "detail", detail)
 	a.note("start", detail)
 }
 
