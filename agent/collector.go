@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"sync"
 	"time"
 
 	"github.com/hauberk/hauberk/agent/internal/breaker"
@@ -158,8 +157,7 @@ type process struct {
 	in  io.WriteCloser
 	out io.Reader
 
-	once sync.Once
-	done chan struct{}
+	done chan struct{} // closed once it ended, after err is set
 	err  error
 }
 

@@ -70,7 +70,7 @@ func enrolAndSend(t *testing.T, s Subject) {
 	if len(out.CommandKeys) == 0 {
 		t.Fatal("no key to verify commands with")
 	}
-	if life := creds.Leaf.NotAfter.Sub(time.Now()); life <= 0 {
+	if life := time.Until(creds.Leaf.NotAfter); life <= 0 {
 		t.Fatalf("certificate is good for %s", life)
 	}
 	p := Dial(t, s.Address, &creds.Certificate)
