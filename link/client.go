@@ -88,10 +88,14 @@ type Client struct {
 	nudge  chan struct{} // a status is wanted now
 	n      clientCounters
 
-	cache      tls.ClientSessionCache
-	cacheOf    *x509.Certificate // whose tickets the cache holds
-	gateways   []string          // of the last Welcome
-	mustRenew  bool              // the gateway said so
+	cache     tls.ClientSessionCache
+	cacheOf   *x509.Certificate // whose tickets the cache holds
+	gateways  []string          // of the last Welcome
+	mustRenew bool              // the gateway said so
+	renewed   struct {
+		leaf *x509.Certificate
+		at   time.Time // by the monotonic clock
+	}
 	compressor *Compressor
 	dictionary uint32
 
@@ -290,7 +294,7 @@ func (c *Client) session(ctx context.Context, address string, backoff *Backoff) 
 		c.n.resumed.Inc()
 	}
 	t.SetDeadline(time.Now().Add(c.cfg.DialTimeout))
-	if c.mustRenew || c.cfg.Now().After(creds.Leaf.NotAfter) {
+	if c.mustRenew || c.cfg.Now().After(creds.Leaf.NotAfter) && c.mayRenew(creds) {
 		return false, c.renewFirst(t, creds)
 	}
 	hello := c.owner.Hello()
@@ -345,8 +349,30 @@ func (c *Client) renewFirst(t *tls.Conn, creds *Credentials) error {
 		return broken("gateway answered renew with %T", in.Body)
 	}
 	c.mustRenew = false
-	if err := c.owner.Renewed(renewed.Renewed); err != nil {
+	return c.store(renewed.Renewed)
+}
+
+// renewPause is how long a certificate just renewed is not renewed again, even
+// if it looks expired: then this machine's clock is wrong.
+const renewPause = time.Hour
+
+func (c *Client) mayRenew(creds *Credentials) bool {
+	return c.renewed.leaf != creds.Leaf || time.Since(c.renewed.at) > renewPause
+}
+
+// store stores a renewed certificate and asks for a connection with it.
+func (c *Client) store(r *Renewed) error {
+	if err := c.owner.Renewed(r); err != nil {
 		return fmt.Errorf("store renewed certificate: %w", err)
+	}
+	creds, err := c.owner.Credentials()
+	if err != nil {
+		return err
+	}
+	c.renewed.leaf, c.renewed.at = creds.Leaf, time.Now()
+	if c.cfg.Now().After(creds.Leaf.NotAfter) || c.cfg.Now().Before(creds.Leaf.NotBefore) {
+		c.cfg.Log.Error("the new certificate is not valid by this machine's clock: is the clock right?",
+			"from", creds.Leaf.NotBefore, "until", creds.Leaf.NotAfter, "clock", c.cfg.Now())
 	}
 	return errAgain
 }

@@ -18,8 +18,14 @@ import (
 // start runs a client of the node until the test ends.
 func start(t *testing.T, n *linktest.Node, metrics *obs.Registry, gateways ...string) (c *link.Client, stop func()) {
 	t.Helper()
+	return startWith(t, n, link.ClientConfig{Gateways: gateways, Metrics: metrics})
+}
+
+func startWith(t *testing.T, n *linktest.Node, cfg link.ClientConfig) (c *link.Client, stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	c = link.NewClient(link.ClientConfig{Gateways: gateways, BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond, Metrics: metrics}, n, n)
+	cfg.BackoffMin, cfg.BackoffMax = time.Millisecond, 5*time.Millisecond
+	c = link.NewClient(cfg, n, n)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -202,6 +208,44 @@ func TestRenewal(t *testing.T) {
 			})
 			g.Await(t, "a connection with it", func(v *linktest.View) bool { return v.Nodes() == 1 })
 		})
+	}
+}
+
+// TestNodeClockAhead lets the node's own clock be two days fast: it renews
+// once, sees that this does not help, and works on.
+func TestNodeClockAhead(t *testing.T) {
+	g := linktest.NewGateway(t, linktest.GatewayOptions{Heartbeat: 100 * time.Millisecond})
+	n := linktest.NewNode(g.Authority.Node(t, "acme"))
+	key := n.Creds.Certificate.PrivateKey.(crypto.Signer)
+	renewals := 0
+	n.Store = func(r *link.Renewed) (*link.Credentials, error) {
+		renewals++
+		return link.NewCredentials(r.Chain, key, r.Roots)
+	}
+	_, stop := startWith(t, n, link.ClientConfig{
+		Gateways: []string{g.Address}, Now: func() time.Time { return time.Now().Add(48 * time.Hour) },
+	})
+	n.Make(bulk, 10)
+	g.Await(t, "events and two heartbeats", func(v *linktest.View) bool { return len(v.Events()) == 10 && len(v.Statuses()) >= 2 })
+	stop()
+	if renewals != 1 {
+		t.Errorf("renewed %d times", renewals)
+	}
+}
+
+// TestNodeClockBehind is a node whose clock is slow, or jumped back: the
+// gateway's certificate is not valid yet; the node says so and keeps its events.
+func TestNodeClockBehind(t *testing.T) {
+	g := linktest.NewGateway(t, linktest.GatewayOptions{})
+	n := linktest.NewNode(g.Authority.Node(t, "acme"))
+	n.Make(bulk, 10)
+	c, stop := startWith(t, n, link.ClientConfig{
+		Gateways: []string{g.Address}, Now: func() time.Time { return time.Now().Add(-60 * 24 * time.Hour) },
+	})
+	await(t, "the reason", func() bool { return strings.Contains(c.State().Error, "not yet valid") })
+	stop()
+	if n.Unacked() != 1 {
+		t.Error("events were forgotten")
 	}
 }
 

@@ -3,8 +3,11 @@ package link_test
 import (
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
+	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -115,9 +118,49 @@ func TestServerLimits(t *testing.T) {
 	p.Refused(t, link.Reason_REASON_PROTOCOL)
 	await(t, "the overdraft counted", func() bool { return cut("protocol") == 1 })
 	g.Hold(false)
+}
 
-	// A slow loris: never ends its first frame; another is served meanwhile.
-	slow := linktest.Dial(t, g.Address, &creds.Certificate)
-	slow.Write([]byte{0, 0})
-	linktest.Dial(t, g.Address, &creds.Certificate).Hello(t)
+// TestStrangersAreBounded opens connections that never say anything.
+func TestStrangersAreBounded(t *testing.T) {
+	refused := func(g *linktest.Gateway, reason string) uint64 {
+		return value(g.Metrics, "hauberk_link_connections_refused_total", "reason="+reason)
+	}
+	mute := func(g *linktest.Gateway) net.Conn {
+		c, err := net.Dial("tcp", g.Address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		c.SetDeadline(time.Now().Add(time.Minute))
+		return c
+	}
+	closed := func(c net.Conn) {
+		t.Helper()
+		if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal("the gateway waits for a stranger for a minute")
+		}
+	}
+	g := linktest.NewGateway(t, linktest.GatewayOptions{MaxPending: 2})
+	mute(g)
+	mute(g)
+	closed(mute(g))
+	if refused(g, "pending") != 1 {
+		t.Error("a third pending connection was not counted as refused")
+	}
+
+	g = linktest.NewGateway(t, linktest.GatewayOptions{Patience: 50 * time.Millisecond})
+	closed(mute(g)) // never shakes hands
+	await(t, "the handshake counted", func() bool { return refused(g, "handshake") == 1 })
+
+	// Long enough for a handshake on a busy machine.
+	g = linktest.NewGateway(t, linktest.GatewayOptions{Patience: 2 * time.Second})
+	slow := linktest.Dial(t, g.Address, &g.Authority.Node(t, "acme").Certificate)
+	slow.Write([]byte{0, 0}) // never ends its first frame
+	closed(slow)
+
+	g = linktest.NewGateway(t, linktest.GatewayOptions{Admit: func(netip.AddrPort) bool { return false }})
+	closed(mute(g))
+	if refused(g, "admission") != 1 {
+		t.Error("admission was not counted")
+	}
 }

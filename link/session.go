@@ -141,7 +141,7 @@ func (s *session) status() error {
 		return err
 	}
 	leaf := s.creds.Leaf
-	if s.renewing || s.c.cfg.Now().Before(renewAt(s.creds.Identity.Node, leaf.NotBefore, leaf.NotAfter)) {
+	if s.renewing || !s.c.mayRenew(s.creds) || s.c.cfg.Now().Before(renewAt(s.creds.Identity.Node, leaf.NotBefore, leaf.NotAfter)) {
 		return nil
 	}
 	request, err := renewRequest(s.creds)
@@ -226,10 +226,7 @@ func (s *session) take(f *Frame) error {
 		if !s.renewing {
 			return broken("renewed certificate nobody asked for")
 		}
-		if err := owner.Renewed(v.Renewed); err != nil {
-			return fmt.Errorf("store renewed certificate: %w", err)
-		}
-		return errAgain
+		return s.c.store(v.Renewed)
 	case *Frame_StatusAck:
 		s.c.setState(func(st *State) { st.Skew = time.Duration(v.StatusAck.Time - s.c.cfg.Now().UnixNano()) })
 	case *Frame_Goaway:

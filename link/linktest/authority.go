@@ -100,7 +100,7 @@ func (a *Authority) Issue(id link.Identity, key crypto.PublicKey, before, after 
 func (a *Authority) Server(t testing.TB) *tls.Certificate {
 	t.Helper()
 	key := NewKey(t)
-	chain, err := a.Issue(link.Identity{Domain: Domain, Gateway: "gw-test"}, key.Public(), time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	chain, err := a.Issue(link.Identity{Domain: Domain, Gateway: "gw-test"}, key.Public(), time.Now().Add(-30*24*time.Hour), time.Now().Add(30*24*time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}

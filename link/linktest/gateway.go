@@ -58,6 +58,10 @@ type GatewayOptions struct {
 	Heartbeat time.Duration
 	Log       *slog.Logger
 	Now       func() time.Time
+	// Admit, Patience and MaxPending as in link.ServerConfig.
+	Admit      func(netip.AddrPort) bool
+	Patience   time.Duration
+	MaxPending int
 }
 
 // NewGateway starts a gateway, which ends with the test.
@@ -82,6 +86,7 @@ func NewGateway(t testing.TB, o GatewayOptions) *Gateway {
 	server, err := link.NewServer(link.ServerConfig{
 		TLS: link.ServerTLS(func() (*tls.Certificate, error) { return certificate, nil }), Roots: o.Authority.Pool,
 		Gateway: "gw-test", Heartbeat: o.Heartbeat, Metrics: g.Metrics, Log: o.Log, Now: o.Now,
+		Admit: o.Admit, Patience: o.Patience, MaxPending: o.MaxPending,
 	}, g)
 	if err != nil {
 		t.Fatal(err)
