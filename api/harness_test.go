@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hauberk/hauberk/api/apitest"
 )
@@ -95,10 +96,16 @@ func (c *caller) request(ctx context.Context, method, path string, body any) *ht
 	return q
 }
 
+// patience is when a call that should have been answered is given up.
+const patience = 20 * time.Second
+
 // do calls and checks what was sent and what came against the document.
 func (c *caller) do(method, path string, body any) answer {
 	c.t.Helper()
-	q := c.request(c.t.Context(), method, path, body)
+	// A stream that should have been refused must not hang the test.
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	q := c.request(ctx, method, path, body)
 	response, err := c.client.Do(q)
 	if err != nil {
 		c.t.Fatalf("%s %s: %v", method, path, err)

@@ -152,7 +152,9 @@ func (p *Platform) certificate() *tls.Certificate {
 
 // HTTPS returns a client that trusts the API's certificate.
 func (p *Platform) HTTPS() *http.Client {
-	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: p.Roots}, ForceAttemptHTTP2: true}}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: p.Roots}, ForceAttemptHTTP2: true}
+	p.t.Cleanup(transport.CloseIdleConnections) // an idle HTTP/2 connection holds a server's end up for a second
+	return &http.Client{Transport: transport}
 }
 
 // Local returns a client of the Unix socket; its base is http://local.

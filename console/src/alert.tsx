@@ -1,0 +1,270 @@
+// One alert: what happened, who did it, and what to make of it.
+
+import { useEffect, useState } from "preact/hooks";
+import { call, get } from "./api";
+import { Fields } from "./fields";
+import { clock, instant, text, visible } from "./format";
+import { useLive } from "./live";
+import { go, link } from "./route";
+import { Dialog, Empty, Facts, Failure, SeverityTag, StateTag, Tree } from "./ui";
+import type { Alert, AlertDetail, Change, Evidence, Session, State } from "./types";
+
+export function AlertPanel({ id, session }: { id: string; session: Session }) {
+  const [alert, setAlert] = useState<AlertDetail | null>(null);
+  const [failure, setFailure] = useState("");
+  const path = "/api/v1/alerts/" + encodeURIComponent(id);
+  const load = () =>
+    get<AlertDetail>(path).then(
+      (a) => {
+        setAlert(a);
+        setFailure("");
+      },
+      (e) => setFailure(e.message),
+    );
+  useEffect(() => void load(), [id]);
+  useLive("resync", load);
+  useLive("alert", (a: Alert) => a.id === id && a.version !== alert?.version && load());
+  if (!alert) return <section class="panel">{failure ? <Empty title="This alert cannot be shown">{failure}</Empty> : null}</section>;
+  return (
+    <section class="panel" aria-label="Alert">
+      <header class={`head ${alert.severity}`}>
+        <div class="line">
+          <SeverityTag of={alert.severity} />
+          <StateTag of={alert.state} />
+          {alert.state_by && <span class="muted">by {alert.state_by}</span>}
+          <button type="button" class="quiet close" aria-label="Back to the list" onClick={() => go("/alerts")}>
+            ✕
+          </button>
+        </div>
+        <h1>{visible(alert.rule_name)}</h1>
+        <p class="said">{visible(alert.summary)}</p>
+        <Actions alert={alert} session={session} changed={setAlert} failed={setFailure} />
+        <Failure of={failure} />
+      </header>
+      <Facts
+        rows={[
+          ["Host", <a {...link("/nodes/" + alert.node)}>{visible(alert.host)}</a>],
+          ["Last seen", instant(alert.last_seen)],
+          ["First seen", alert.first_seen !== alert.last_seen && instant(alert.first_seen)],
+          ["Count", alert.count > 1 && `${alert.count} repeats folded into one`],
+          ["Labels", alert.labels && Object.entries(alert.labels).map(([k, v]) => <span key={k} class="label">{visible(`${k}=${v}`)}</span>)],
+          ["ATT&CK", alert.techniques.length > 0 && alert.techniques.map((t, i) => <Technique key={t} id={t} name={alert.technique_names?.[i]} />)],
+          ["Tactics", alert.tactics?.join(", ")],
+        ]}
+      />
+      {alert.description && <p class="description">{visible(alert.description)}</p>}
+      <h2>Process tree</h2>
+      <Tree of={alert.tree} />
+      <h2>Timeline</h2>
+      <Timeline alert={alert} />
+      {alert.false_positives && (
+        <>
+          <h2>What else it could be</h2>
+          <ul>
+            {alert.false_positives.map((s) => (
+              <li key={s}>{visible(s)}</li>
+            ))}
+          </ul>
+        </>
+      )}
+      {alert.references && (
+        <>
+          <h2>Read more</h2>
+          <ul>
+            {alert.references.map((s) => (
+              <li key={s}>
+                {/^https?:/.test(s) ? (
+                  <a href={s} target="_blank" rel="noreferrer noopener">
+                    {s}
+                  </a>
+                ) : (
+                  visible(s)
+                )}
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
+      <Facts
+        rows={[
+          ["Rule", <code>{alert.rule_id}</code>],
+          ["Rule set", alert.ruleset],
+          ["Alert", <code>{alert.id}</code>],
+        ]}
+      />
+    </section>
+  );
+}
+
+function Technique({ id, name }: { id: string; name?: string }) {
+  return (
+    <a class="technique" href={`https://attack.mitre.org/techniques/${id.replace(".", "/")}/`} target="_blank" rel="noreferrer noopener" title={name}>
+      {id} {name && <span>{name}</span>}
+    </a>
+  );
+}
+
+interface ActionsProps {
+  alert: AlertDetail;
+  session: Session;
+  changed: (a: AlertDetail) => void;
+  failed: (why: string) => void;
+}
+
+function Actions({ alert, session, changed, failed }: ActionsProps) {
+  const [comment, setComment] = useState("");
+  const [excepting, setExcepting] = useState(false);
+  if (session.role === "viewer") return null;
+  const set = async (state: State) => {
+    try {
+      changed(await call<AlertDetail>("POST", `/api/v1/alerts/${encodeURIComponent(alert.id)}/state`, { state, comment }));
+      setComment("");
+      failed("");
+    } catch (e) {
+      failed((e as Error).message);
+    }
+  };
+  return (
+    <div class="actions">
+      <input aria-label="Comment" placeholder="Comment (optional)" value={comment} onInput={(e) => setComment(e.currentTarget.value)} />
+      {alert.state === "open" && (
+        <button type="button" class="primary" onClick={() => set("acknowledged")}>
+          Acknowledge
+        </button>
+      )}
+      {alert.state !== "closed" && (
+        <button type="button" onClick={() => set("closed")}>
+          Close
+        </button>
+      )}
+      {alert.state !== "open" && (
+        <button type="button" onClick={() => set("open")}>
+          Open again
+        </button>
+      )}
+      <button type="button" onClick={() => setExcepting(true)}>
+        Make exception…
+      </button>
+      {excepting && <ExceptionDialog alert={alert} close={() => setExcepting(false)} />}
+    </div>
+  );
+}
+
+const spans: [number, string][] = [
+  [86400, "a day"],
+  [7 * 86400, "a week"],
+  [30 * 86400, "a month"],
+  [0, "ever"],
+];
+
+function ExceptionDialog({ alert, close }: { alert: AlertDetail; close: () => void }) {
+  const subject = alert.tree.at(-1);
+  const parent = alert.tree.at(-2);
+  const glob = (s?: string) => (s ?? "").replaceAll("*", "?");
+  const [in_, set] = useState({
+    executable: glob(subject?.executable),
+    parent: glob(parent?.executable),
+    user: "",
+    command_line: "",
+    reason: "",
+    seconds: 30 * 86400,
+  });
+  const [failure, setFailure] = useState("");
+  const field = (name: "executable" | "parent" | "user" | "command_line", label: string, hint: string) => (
+    <label>
+      {label}
+      <input name={name} placeholder={hint} value={in_[name]} onInput={(e) => set({ ...in_, [name]: e.currentTarget.value })} />
+    </label>
+  );
+  const submit = async (e: Event) => {
+    e.preventDefault();
+    try {
+      await call("POST", `/api/v1/alerts/${encodeURIComponent(alert.id)}/exception`, in_);
+      close();
+    } catch (e) {
+      setFailure((e as Error).message);
+    }
+  };
+  return (
+    <Dialog title="Make an exception" close={close}>
+      <p class="muted">
+        “{visible(alert.rule_name)}” stays silent for processes that fit all of these, and this alert is closed. * stands for anything, ? for one character.
+      </p>
+      <form onSubmit={submit}>
+        {field("executable", "Executable", "any")}
+        {field("parent", "Parent's executable", "any")}
+        {field("user", "User", visible(subject?.user || "") ? `any, here ${visible(subject!.user!)}` : "any")}
+        {field("command_line", "Command line", "any")}
+        <label>
+          Why
+          <textarea name="reason" required rows={2} value={in_.reason} onInput={(e) => set({ ...in_, reason: e.currentTarget.value })} />
+        </label>
+        <label>
+          For
+          <select value={String(in_.seconds)} onChange={(e) => set({ ...in_, seconds: Number(e.currentTarget.value) })}>
+            {spans.map(([s, name]) => (
+              <option key={s} value={String(s)}>
+                {name}
+              </option>
+            ))}
+          </select>
+        </label>
+        <Failure of={failure} />
+        <div class="line end">
+          <button type="button" onClick={close}>
+            Cancel
+          </button>
+          <button type="submit" class="primary">
+            Make exception
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+/** What nodes saw and what people did, in one order. */
+function Timeline({ alert }: { alert: AlertDetail }) {
+  const entries: { time: string; evidence?: Evidence; change?: Change }[] = [
+    ...alert.evidence.map((evidence) => ({ time: evidence.time, evidence })),
+    ...(alert.history ?? []).map((change) => ({ time: change.at, change })),
+  ].sort((a, b) => (a.time < b.time ? -1 : 1));
+  return (
+    <ol class="timeline">
+      {entries.map(({ time, evidence, change }, i) => (
+        <li key={i} class={change ? "human" : ""}>
+          <time dateTime={time} title={instant(time)}>
+            {clock(time)}
+          </time>
+          {evidence && <EvidenceEntry of={evidence} />}
+          {change && (
+            <span>
+              {change.by ? <strong>{visible(change.by)}</strong> : "Alert"} {change.action}
+              {change.comment && <q>{visible(change.comment)}</q>}
+            </span>
+          )}
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+const telling = ["file.path", "hauberk.file.new_path", "destination.ip", "destination.port", "source.ip", "user.name", "hauberk.denied.operation", "dns.question.name", "url.original", "message"];
+
+function EvidenceEntry({ of }: { of: Evidence }) {
+  const shown = telling.filter((name) => of.event[name] !== undefined);
+  return (
+    <details>
+      <summary>
+        <strong>{text(of.event["event.action"])}</strong> <span class="mono">{text(of.event["process.command_line"] ?? of.event["process.executable"])}</span>
+        {shown.map((name) => (
+          <span key={name} class="pair">
+            {name}
+            <b>{text(of.event[name])}</b>
+          </span>
+        ))}
+      </summary>
+      <Fields of={of.event} />
+    </details>
+  );
+}

@@ -1,0 +1,156 @@
+// Small parts that every page uses.
+
+import type { ComponentChildren } from "preact";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { ago, instant, quoted, visible } from "./format";
+import type { Process, Severity, State } from "./types";
+
+/** A clock that ticks every second, for "3m ago". */
+export function useNow(): number {
+  const [now, set] = useState(Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => set(Date.now()), 1000);
+    return () => clearInterval(timer);
+  }, []);
+  return now;
+}
+
+export function Ago({ time, now }: { time?: string; now: number }) {
+  return (
+    <time dateTime={time} title={instant(time)}>
+      {ago(time, now)}
+    </time>
+  );
+}
+
+export const SeverityTag = ({ of }: { of: Severity }) => <span class={`tag severity ${of}`}>{of}</span>;
+
+export const StateTag = ({ of }: { of: State }) => <span class={`state ${of}`}>{of}</span>;
+
+export const Dot = ({ of }: { of: string }) => <span class={`dot ${of}`} aria-hidden="true" />;
+
+export function Empty({ title, children }: { title: string; children?: ComponentChildren }) {
+  return (
+    <div class="empty">
+      <svg viewBox="0 0 48 48" aria-hidden="true">
+        <circle cx="17" cy="18" r="9" />
+        <circle cx="31" cy="18" r="9" />
+        <circle cx="24" cy="30" r="9" />
+      </svg>
+      <h2>{title}</h2>
+      {children && <p>{children}</p>}
+    </div>
+  );
+}
+
+export const Failure = ({ of }: { of: string }) =>
+  of ? (
+    <p class="failure" role="alert">
+      {of}
+    </p>
+  ) : null;
+
+/** Names with values, those without a value left out. */
+export function Facts({ rows }: { rows: [string, ComponentChildren][] }) {
+  return (
+    <dl class="facts">
+      {rows
+        .filter(([, value]) => value !== undefined && value !== "" && value !== null && value !== false)
+        .map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+    </dl>
+  );
+}
+
+/** A process with its ancestors, the oldest first, each below its parent. */
+export function Tree({ of }: { of: Process[] }) {
+  if (!of.length) return <p class="muted">No process caused this.</p>;
+  return (
+    <ol class="tree" aria-label="Process tree">
+      {of.map((p, depth) => (
+        <li key={p.entity_id} class={depth === of.length - 1 ? "subject" : ""} style={{ "--depth": depth }}>
+          <div class="process">
+            <div class="command">
+              {p.args.length ? p.args.map((a, i) => (
+                <span key={i} class={i ? "argument" : "program"}>
+                  {visible(quoted(a))}{" "}
+                </span>
+              )) : <span class="program">{visible(p.executable || p.name || "unknown")}</span>}
+              {p.args_length ? <span class="muted">… cut; {p.args_length} bytes in all</span> : null}
+            </div>
+            <div class="about">
+              <span>pid {p.pid}</span>
+              <span>{visible(p.user || "") || `uid ${p.uid}`}</span>
+              {p.executable && <span class="path">{visible(p.executable)}</span>}
+              {p.working_directory && <span>in {visible(p.working_directory)}</span>}
+              {p.tty && <span>{visible(p.tty)}</span>}
+              {p.container_id && <span title={p.container_id}>container {p.container_id.slice(0, 12)}</span>}
+              {p.sha256 && <span title={p.sha256}>sha256 {p.sha256.slice(0, 12)}…</span>}
+            </div>
+          </div>
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+/** A group of choices of which one holds. */
+export function Choice<T extends string>({ label, of, value, set }: { label: string; of: [T, string][]; value: T; set: (v: T) => void }) {
+  return (
+    <div class="choice" role="radiogroup" aria-label={label}>
+      {of.map(([v, name]) => (
+        <button
+          key={v}
+          type="button"
+          role="radio"
+          aria-checked={v === value}
+          tabIndex={v === value ? 0 : -1}
+          onClick={() => set(v)}
+          onKeyDown={(e) => {
+            const step = e.key === "ArrowRight" ? 1 : e.key === "ArrowLeft" ? -1 : 0;
+            if (!step) return;
+            e.preventDefault();
+            const next = of[(of.findIndex(([x]) => x === value) + step + of.length) % of.length]!;
+            set(next[0]);
+            const buttons = e.currentTarget.parentElement!.querySelectorAll("button");
+            buttons[of.indexOf(next)]?.focus();
+          }}
+        >
+          {name}
+        </button>
+      ))}
+    </div>
+  );
+}
+
+/** A modal dialog; Escape and the backdrop close it. */
+export function Dialog({ title, close, children }: { title: string; close: () => void; children: ComponentChildren }) {
+  const ref = useRef<HTMLDialogElement>(null);
+  useLayoutEffect(() => ref.current?.showModal(), []);
+  return (
+    <dialog ref={ref} onClose={close} onClick={(e) => e.target === ref.current && close()} aria-label={title}>
+      <div class="sheet">
+        <h2>{title}</h2>
+        {children}
+      </div>
+    </dialog>
+  );
+}
+
+/** Whether the user is typing, so that a key is no shortcut. */
+export const typing = (e: KeyboardEvent) =>
+  e.metaKey || e.ctrlKey || e.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test((e.target as Element).tagName) || !!document.querySelector("dialog[open]");
+
+export function useKeys(f: (e: KeyboardEvent) => void) {
+  const latest = useRef(f);
+  latest.current = f;
+  useEffect(() => {
+    const listener = (e: KeyboardEvent) => !typing(e) && latest.current(e);
+    addEventListener("keydown", listener);
+    return () => removeEventListener("keydown", listener);
+  }, []);
+}
