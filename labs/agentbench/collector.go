@@ -53,7 +53,7 @@ type tally struct {
 
 // config is the YAML the agent would send.
 func config(dir, method string) []byte {
-	return []byte("dir: " + dir + "\nprocess:\n  method: " + method + "\nstatus_interval: 100ms\nlogin:\n  method: off\n")
+	return []byte("dir: " + dir + "\nprocess:\n  method: " + method + "\nstatus_interval: 200ms\nlogin:\n  method: off\n")
 }
 
 // startCollector runs the loader, samples its memory, and the collector.
@@ -232,22 +232,15 @@ func (c *collector) account() (made, seen, lost uint64) {
 	return c.counter(records, "stage=made"), c.counter(records, "stage=seen"), c.counter(records, "stage=lost")
 }
 
-// settle waits until two statuses later than now agree that nothing waits any
-// more.
+// settle waits for a status made later than now in which nothing waits any
+// more: everything made before now is seen or lost by then.
 func (c *collector) settle() error {
 	c.mu.Lock()
 	last := c.statuses + 1 // one may be on its way
 	c.mu.Unlock()
-	var before uint64
 	return c.wait("the account to close", func() bool {
-		if c.statuses <= last {
-			return false
-		}
-		last = c.statuses
 		made, seen, lost := c.account()
-		done := made == seen+lost && made == before
-		before = made
-		return done
+		return c.statuses > last && made == seen+lost
 	})
 }
 
@@ -291,12 +284,12 @@ func memory(pid int) (pss, anonymous uint64) {
 	return pss, anonymous
 }
 
-// sample notes the highest PSS of a process, at once and then fifty times a second.
+// sample notes the highest PSS of a process, at once and then ten times a second.
 func sample(pid int, peak *uint64) (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		tick := time.NewTicker(20 * time.Millisecond)
+		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
 		for {
 			pss, _ := memory(pid)

@@ -181,8 +181,11 @@ func (s *Source) Account() (Account, error) {
 	return s.readAccount()
 }
 
+// readAccount reads what was seen first, so that made is never less than seen
+// and lost.
 func (s *Source) readAccount() (Account, error) {
-	var a Account
+	control := s.controls()
+	a := Account{Seen: atomic.LoadUint64(&control.BulkSeen) + atomic.LoadUint64(&control.PrioritySeen)}
 	for slot := range uint32(programSlotSLOTS) {
 		var each []programAccount
 		if err := s.accounts.Lookup(slot, &each); err != nil {
@@ -194,14 +197,30 @@ func (s *Source) readAccount() (Account, error) {
 			a.Limited += cpu.Limited
 		}
 	}
-	control := s.controls()
-	a.Seen = atomic.LoadUint64(&control.BulkSeen) + atomic.LoadUint64(&control.PrioritySeen)
 	return a, nil
 }
 
+// sharedReading is longer than a status takes to be made, and shorter than the
+// time between two.
+const sharedReading = 20 * time.Millisecond
+
 func (s *Source) count(counters *obs.Registry) {
+	// The counters of one status belong together, so they share a reading.
+	var mu sync.Mutex
+	var last Account
+	var at time.Time
 	read := func(pick func(Account) uint64) func() uint64 {
-		return func() uint64 { a, _ := s.Account(); return pick(a) }
+		return func() uint64 {
+			mu.Lock()
+			defer mu.Unlock()
+			if now := time.Now(); now.Sub(at) > sharedReading {
+				s.Drain() // so that nothing waits
+				if a, err := s.Account(); err == nil {
+					last, at = a, now
+				}
+			}
+			return pick(last)
+		}
 	}
 	const name, help = "hauberk_collect_kernel_records_total", "records of the kernel since it was loaded: made = seen + lost + waiting"
 	counters.Gauge(name, "stage=made", help, read(func(a Account) uint64 { return a.Made }))
