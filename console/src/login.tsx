@@ -19,7 +19,7 @@ function Card({ title, children, note }: { title: string; children: preact.Compo
 }
 
 /** Submits once at a time and shows why it failed. */
-function useSubmit(f: () => Promise<void>) {
+function useSubmit(f: () => Promise<void>, failed?: () => void) {
   const [failure, setFailure] = useState("");
   const [busy, setBusy] = useState(false);
   const submit = async (e: Event) => {
@@ -30,6 +30,7 @@ function useSubmit(f: () => Promise<void>) {
       await f();
     } catch (e) {
       setFailure((e as Error).message);
+      failed?.();
     }
     setBusy(false);
   };
@@ -41,7 +42,7 @@ export function Login({ done }: { done: (s: Session, password: string) => void }
   const [password, setPassword] = useState("");
   const { failure, busy, submit } = useSubmit(async () => {
     done(await call<Session>("POST", "/api/v1/session", { username, password }), password);
-  });
+  }, () => setPassword(""));
   return (
     <Card title="Hauberk">
       <form onSubmit={submit}>
