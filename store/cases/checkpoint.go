@@ -46,8 +46,9 @@ func (d *DB) Checkpoint(ctx context.Context) (Checkpoint, error) {
 	return c, err
 }
 
-// SaveCheckpoint replaces the checkpoint and the lives that changed, at once.
-// Partitions it does not name keep their offset.
+// SaveCheckpoint replaces the checkpoint and, of the lives that changed, what
+// was seen and rejected, at once. Partitions it does not name keep their
+// offset.
 func (d *DB) SaveCheckpoint(ctx context.Context, c Checkpoint, lives []Life) error {
 	return d.update(ctx, "save checkpoint", func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, "UPDATE checkpoint SET floor = ?, dropped = ?", c.Floor, c.Dropped); err != nil {
@@ -73,14 +74,22 @@ func putLife(ctx context.Context, tx *sql.Tx, l Life, now int64) error {
 	if err != nil {
 		return err
 	}
-	dropped, err := json.Marshal(l.Dropped)
+	_, err = tx.ExecContext(ctx, `INSERT INTO lives (node, incarnation, seen, rejected, produced, dropped, changed) VALUES (?,?,?,?,0,'{}',?)
+		ON CONFLICT (node, incarnation) DO UPDATE SET seen = excluded.seen, rejected = excluded.rejected, changed = excluded.changed`,
+		l.Node, l.Incarnation, l.Seen, string(rejected), now)
+	return err
+}
+
+// putCounters keeps what a node says of an incarnation. Its counters only
+// rise, so that an old word changes nothing.
+func putCounters(ctx context.Context, tx *sql.Tx, node string, incarnation uint32, produced uint64, dropped map[string]uint64, now int64) error {
+	text, err := json.Marshal(dropped)
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO lives (node, incarnation, seen, rejected, produced, dropped, changed) VALUES (?,?,?,?,?,?,?)
-		ON CONFLICT (node, incarnation) DO UPDATE SET seen = excluded.seen, rejected = excluded.rejected, produced = excluded.produced,
-		dropped = excluded.dropped, changed = excluded.changed`,
-		l.Node, l.Incarnation, l.Seen, string(rejected), int64(min(l.Produced, math.MaxInt64)), string(dropped), now)
+	_, err = tx.ExecContext(ctx, `INSERT INTO lives (node, incarnation, seen, rejected, produced, dropped, changed) VALUES (?,?,x'','{}',?,?,?)
+		ON CONFLICT (node, incarnation) DO UPDATE SET produced = excluded.produced, dropped = excluded.dropped, changed = excluded.changed
+		WHERE excluded.produced >= lives.produced`, node, incarnation, int64(min(produced, math.MaxInt64)), string(text), now)
 	return err
 }
 

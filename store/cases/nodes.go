@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/hauberk/hauberk/event"
 	"github.com/hauberk/hauberk/fleet"
@@ -18,7 +19,7 @@ import (
 func (d *DB) PutPresences(ctx context.Context, list []*fleet.Presence) error {
 	return d.update(ctx, "store presences", func(tx *sql.Tx) error {
 		for _, p := range list {
-			if err := putPresence(ctx, tx, p); err != nil {
+			if err := d.putPresence(ctx, tx, p); err != nil {
 				return fmt.Errorf("node %x: %w", p.GetNode(), err)
 			}
 		}
@@ -26,7 +27,7 @@ func (d *DB) PutPresences(ctx context.Context, list []*fleet.Presence) error {
 	})
 }
 
-func putPresence(ctx context.Context, tx *sql.Tx, p *fleet.Presence) error {
+func (d *DB) putPresence(ctx context.Context, tx *sql.Tx, p *fleet.Presence) error {
 	id, err := event.NodeIDFrom(p.GetNode())
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
@@ -55,7 +56,34 @@ func putPresence(ctx context.Context, tx *sql.Tx, p *fleet.Presence) error {
 		ON CONFLICT (id) DO UPDATE SET tenant = excluded.tenant, host = excluded.host, kind = excluded.kind, state = excluded.state,
 		gateway = excluded.gateway, body = excluded.body`,
 		id.String(), p.GetTenant(), p.GetHost(), p.GetKind(), int32(p.GetState()), p.GetGateway(), body)
-	return err
+	if err != nil || p.GetStatus() == nil || p.GetIncarnation() == 0 {
+		return err
+	}
+	produced, dropped := spoolCounters(p.GetStatus())
+	return putCounters(ctx, tx, id.String(), p.GetIncarnation(), produced, dropped, d.now().UnixNano())
+}
+
+// Counters of a node's status that follow its events (docs/formats/spool.md).
+const (
+	counterProduced = "hauberk_agent_events_total"
+	counterDropped  = "hauberk_agent_events_dropped_total"
+)
+
+// spoolCounters reads how many events were given a sequence and how many of
+// those the node dropped, by reason.
+func spoolCounters(s *event.NodeStatus) (produced uint64, dropped map[string]uint64) {
+	dropped = map[string]uint64{}
+	for _, c := range s.GetCounters() {
+		switch c.GetName() {
+		case counterProduced:
+			produced += c.GetValue()
+		case counterDropped:
+			if c.GetValue() > 0 {
+				dropped[strings.TrimPrefix(c.GetLabel(), "reason=")] += c.GetValue()
+			}
+		}
+	}
+	return produced, dropped
 }
 
 // keep carries over what a gateway that only noticed an end does not know.

@@ -102,6 +102,10 @@ type Store struct {
 	rows    *logstorage.LogRows
 	pending int // rows in it and in the engine's buffer, not searchable yet
 
+	// steady is the time by a clock that does not jump: that of Open plus what
+	// has passed since.
+	steady func() time.Time
+
 	mu      sync.Mutex
 	dropped int64 // events before it (Unix ns) were dropped for their size
 	// streams is how many streams the engine had made when that last changed,
@@ -113,6 +117,19 @@ type Store struct {
 // flushInterval is how long rows stay in memory before they go to disk: the
 // engine's minimum.
 const flushInterval = time.Second
+
+const century = 100 * 366 * day
+
+// bounds returns the times (Unix ns) before and after which events are not
+// kept. The clock may have jumped since Open, or may have been wrong then and
+// right now: only what is outside by either reading is outside.
+func (s *Store) bounds() (oldest, newest int64) {
+	wall, steady := s.deps.Now(), s.steady()
+	if wall.After(steady) {
+		wall, steady = steady, wall
+	}
+	return wall.Add(-s.config.Retention).UnixNano(), steady.Add(s.config.Ahead).UnixNano()
+}
 
 // engineFlags are the settings that the engine takes from global flags.
 var engineFlags sync.Once
@@ -147,14 +164,16 @@ func Open(config Config, dropped int64, deps Deps) (*Store, error) {
 		slots: make(chan struct{}, config.Queries),
 		rows:  logstorage.GetLogRows(nil, nil, nil, nil, ""),
 		engine: logstorage.MustOpenStorage(filepath.Join(config.Dir, "logs"), &logstorage.StorageConfig{
-			// The engine would drop rows outside its bounds in silence, so it
-			// gets wider ones: Add rejects before.
-			Retention:       config.Retention + 2*day,
-			FutureRetention: config.Ahead + 2*day,
+			// The engine would drop rows outside its bounds in silence, and
+			// days when the clock jumps: bounds are for Add and Enforce.
+			Retention:       century,
+			FutureRetention: century,
 			FlushInterval:   flushInterval,
 		}),
 	}
 	s.builder.init(config.Buckets)
+	opened, began := deps.Now(), time.Now()
+	s.steady = func() time.Time { return opened.Add(time.Since(began)) }
 	return s, nil
 }
 

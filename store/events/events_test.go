@@ -19,9 +19,8 @@ import (
 	"github.com/hauberk/hauberk/store/storetest"
 )
 
-// base is noon of today, so that tests pass at any hour; the engine looks at
-// the real clock and drops what is outside its retention.
-var base = time.Now().UTC().Truncate(day).Add(12 * time.Hour)
+// base is noon of a fixed day: tests pass at any hour.
+var base = time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
 
 func open(t testing.TB, change func(*Config)) *Store {
 	t.Helper()
@@ -34,6 +33,7 @@ func open(t testing.TB, change func(*Config)) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.steady = s.deps.Now
 	return s
 }
 
@@ -326,6 +326,13 @@ func TestRetentionBySizeAndAge(t *testing.T) {
 		t.Errorf("%d days left (%v), want the newest", s.Stats().Days, err)
 	}
 	now = base.Add(11 * day)
+	if n, err := s.Enforce(); n != 0 || err != nil {
+		t.Errorf("a clock that jumped drops %d days (%v)", n, err)
+	}
+	if r := (&event.Record{ID: event.ID{Sequence: 1}, Time: base.UnixNano(), Observed: base.UnixNano(), Event: &event.Event{}}); s.Add(r, 1, Position{}) != "" {
+		t.Error("a clock that jumped rejects an event of now")
+	}
+	s.steady = func() time.Time { return now }
 	if n, err := s.Enforce(); n != 1 || err != nil || s.Stats().Days != 0 {
 		t.Errorf("by age: %d days went (%v), %d left", n, err, s.Stats().Days)
 	}

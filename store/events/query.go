@@ -235,15 +235,19 @@ const (
 
 // newest finds the newest rows first.
 func (r *running) newest(ctx context.Context, p parsed, q Query) error {
-	now := r.store.deps.Now()
 	start, end := q.Start, q.End
-	if start == 0 {
-		start = now.Add(-r.store.config.Retention - 2*day).UnixNano()
+	stats := r.store.Stats()
+	if stats.Newest == 0 {
+		return nil
 	}
-	if latest := now.Add(r.store.config.Ahead + day).UnixNano(); end == 0 || end > latest {
-		end = latest
+	start = max(start, stats.Oldest)
+	if end == 0 || end > stats.Newest {
+		end = stats.Newest + 1
 	}
-	low := min(end, now.UnixNano())
+	if end <= start {
+		return nil
+	}
+	low := end
 	for window := int64(firstWindow); ; window *= windowGrowth {
 		low = max(start, low-window)
 		query, err := p.query(low, end-1)

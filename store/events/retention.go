@@ -25,10 +25,12 @@ func (s *Store) partitions() string { return filepath.Join(s.config.Dir, "logs",
 // while the database is larger than MaxBytes, but never the newest. It returns
 // how many days went.
 func (s *Store) Enforce() (int, error) {
+	s.Flush() // what was added to a day goes with it
 	days := s.engine.PartitionList()
 	slices.Sort(days)
 	gone := 0
-	tooOld := time.Unix(0, dayOf(s.deps.Now().Add(-s.config.Retention).UnixNano())).UTC().Format(partitionFormat)
+	oldest, _ := s.bounds()
+	tooOld := time.Unix(0, oldest).UTC().Format(partitionFormat)
 	for len(days) > 0 && days[0] < tooOld {
 		if err := s.drop(days[0]); err != nil {
 			return gone, err

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"hash/fnv"
 	"strconv"
-	"time"
 	"unsafe"
 
 	"github.com/VictoriaMetrics/VictoriaLogs/lib/logstorage"
@@ -71,13 +70,13 @@ func (s *Store) Add(r *event.Record, tenant uint32, at Position) (rejected strin
 
 // outside returns the reason why the event's time is not kept.
 func (s *Store) outside(r *event.Record) string {
-	now := s.deps.Now()
+	oldest, newest := s.bounds()
 	switch {
 	case r.ID.Sequence == 0:
 		return NoID
-	case r.Time < now.Add(-s.config.Retention).UnixNano():
+	case r.Time < oldest:
 		return TooOld
-	case r.Time > now.Add(s.config.Ahead).UnixNano():
+	case r.Time > newest:
 		return TooNew
 	}
 	s.mu.Lock()
@@ -246,9 +245,4 @@ func parseList(text string) [][]byte {
 		}
 	}
 	return list
-}
-
-// dayOf returns the start of the UTC day of a time, both Unix ns.
-func dayOf(ns int64) int64 {
-	return time.Unix(0, ns).UTC().Truncate(day).UnixNano()
 }
