@@ -1,20 +1,20 @@
 // One alert: what happened, who did it, and what to make of it.
 
 import { useEffect, useState } from "preact/hooks";
-import { call, get } from "./api";
+import { changeAlert, exceptAlert, getAlert } from "./api";
 import { Fields } from "./fields";
-import { clock, instant, text, visible } from "./format";
+import { clock, exactly, instant, text, visible } from "./format";
 import { useLive } from "./live";
-import { go, link } from "./route";
-import { Dialog, Empty, Facts, Failure, SeverityTag, StateTag, Tree } from "./ui";
+import { link } from "./route";
+import { Ago, Dialog, Empty, Facts, Failure, Labels, SeverityTag, Shown, StateTag, Tree, useNow } from "./ui";
 import type { Alert, AlertDetail, Change, Evidence, Session, State } from "./types";
 
-export function AlertPanel({ id, session }: { id: string; session: Session }) {
+export function AlertPanel({ id, session, back }: { id: string; session: Session; back: () => void }) {
   const [alert, setAlert] = useState<AlertDetail | null>(null);
   const [failure, setFailure] = useState("");
-  const path = "/api/v1/alerts/" + encodeURIComponent(id);
+  const now = useNow();
   const load = () =>
-    get<AlertDetail>(path).then(
+    getAlert(id).then(
       (a) => {
         setAlert(a);
         setFailure("");
@@ -24,82 +24,90 @@ export function AlertPanel({ id, session }: { id: string; session: Session }) {
   useEffect(() => void load(), [id]);
   useLive("resync", load);
   useLive("alert", (a: Alert) => a.id === id && a.version !== alert?.version && load());
-  if (!alert) return <section class="panel">{failure ? <Empty title="This alert cannot be shown">{failure}</Empty> : null}</section>;
+  if (!alert) return <section class="panel">{failure && <Empty title="This alert cannot be shown">{failure}</Empty>}</section>;
   return (
     <section class="panel" aria-label="Alert">
       <header class={`head ${alert.severity}`}>
         <div class="line">
           <SeverityTag of={alert.severity} />
           <StateTag of={alert.state} />
-          {alert.state_by && <span class="muted">by {alert.state_by}</span>}
-          <button type="button" class="quiet close" aria-label="Back to the list" onClick={() => go("/alerts")}>
+          {alert.state_by && (
+            <span class="muted">
+              by <Shown of={alert.state_by} /> <Ago time={alert.state_at} now={now} />
+            </span>
+          )}
+          <button type="button" class="quiet close" aria-label="Back to the list" onClick={back}>
             ✕
           </button>
         </div>
-        <h1>{visible(alert.rule_name)}</h1>
-        <p class="said">{visible(alert.summary)}</p>
+        <h1>
+          <Shown of={alert.rule_name} />
+        </h1>
+        <p class="said">
+          <Shown of={alert.summary} />
+        </p>
         <Actions alert={alert} session={session} changed={setAlert} failed={setFailure} />
         <Failure of={failure} />
       </header>
       <Facts
         rows={[
-          ["Host", <a {...link("/nodes/" + alert.node)}>{visible(alert.host)}</a>],
-          ["Last seen", instant(alert.last_seen)],
+          ["Host", <a {...link("/nodes/" + encodeURIComponent(alert.node))}><Shown of={alert.host} /></a>],
+          ["Last seen", <>{instant(alert.last_seen)} <span class="muted"><Ago time={alert.last_seen} now={now} /></span></>],
           ["First seen", alert.first_seen !== alert.last_seen && instant(alert.first_seen)],
-          ["Count", alert.count > 1 && `${alert.count} repeats folded into one`],
-          ["Labels", alert.labels && Object.entries(alert.labels).map(([k, v]) => <span key={k} class="label">{visible(`${k}=${v}`)}</span>)],
+          ["Seen", alert.count > 1 && `${alert.count} times, folded into one`],
+          ["Labels", alert.labels && Object.keys(alert.labels).length > 0 && <Labels of={alert.labels} />],
           ["ATT&CK", alert.techniques.length > 0 && alert.techniques.map((t, i) => <Technique key={t} id={t} name={alert.technique_names?.[i]} />)],
           ["Tactics", alert.tactics?.join(", ")],
         ]}
       />
-      {alert.description && <p class="description">{visible(alert.description)}</p>}
+      {alert.description && (
+        <p class="description">
+          {alert.description.split("\n").map((line, i) => (
+            <span key={i} class="paragraph">
+              <Shown of={line} />
+            </span>
+          ))}
+        </p>
+      )}
       <h2>Process tree</h2>
       <Tree of={alert.tree} />
       <h2>Timeline</h2>
       <Timeline alert={alert} />
-      {alert.false_positives && (
-        <>
-          <h2>What else it could be</h2>
-          <ul>
-            {alert.false_positives.map((s) => (
-              <li key={s}>{visible(s)}</li>
-            ))}
-          </ul>
-        </>
-      )}
-      {alert.references && (
-        <>
-          <h2>Read more</h2>
-          <ul>
-            {alert.references.map((s) => (
-              <li key={s}>
-                {/^https?:/.test(s) ? (
-                  <a href={s} target="_blank" rel="noreferrer noopener">
-                    {s}
-                  </a>
-                ) : (
-                  visible(s)
-                )}
-              </li>
-            ))}
-          </ul>
-        </>
-      )}
+      <Texts title="What else it could be" of={alert.false_positives} />
+      <Texts title="Read more" of={alert.references} />
       <Facts
         rows={[
-          ["Rule", <code>{alert.rule_id}</code>],
+          ["Rule", <a class="mono" {...link("/alerts?state=all&rule=" + encodeURIComponent(alert.rule_id))} title="All alerts of this rule"><Shown of={alert.rule_id} /></a>],
           ["Rule set", alert.ruleset],
-          ["Alert", <code>{alert.id}</code>],
+          ["Alert", <code><Shown of={alert.id} /></code>],
         ]}
       />
     </section>
   );
 }
 
+/** A list of texts; addresses too are only text: the console leads nowhere else. */
+function Texts({ title, of }: { title: string; of?: string[] }) {
+  if (!of?.length) return null;
+  return (
+    <>
+      <h2>{title}</h2>
+      <ul>
+        {of.map((s) => (
+          <li key={s}>
+            <Shown of={s} />
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+}
+
+/** A technique leads to all alerts with it. */
 function Technique({ id, name }: { id: string; name?: string }) {
   return (
-    <a class="technique" href={`https://attack.mitre.org/techniques/${id.replace(".", "/")}/`} target="_blank" rel="noreferrer noopener" title={name}>
-      {id} {name && <span>{name}</span>}
+    <a class="technique" {...link("/alerts?state=all&technique=" + encodeURIComponent(id))} title="All alerts with this technique">
+      <Shown of={id} /> {name && <span>{visible(name)}</span>}
     </a>
   );
 }
@@ -117,7 +125,7 @@ function Actions({ alert, session, changed, failed }: ActionsProps) {
   if (session.role === "viewer") return null;
   const set = async (state: State) => {
     try {
-      changed(await call<AlertDetail>("POST", `/api/v1/alerts/${encodeURIComponent(alert.id)}/state`, { state, comment }));
+      changed(await changeAlert(alert.id, state, comment));
       setComment("");
       failed("");
     } catch (e) {
@@ -179,7 +187,7 @@ function ExceptionDialog({ alert, close }: { alert: AlertDetail; close: () => vo
   const submit = async (e: Event) => {
     e.preventDefault();
     try {
-      await call("POST", `/api/v1/alerts/${encodeURIComponent(alert.id)}/exception`, in_);
+      await exceptAlert(alert.id, in_);
       close();
     } catch (e) {
       setFailure((e as Error).message);
@@ -188,7 +196,8 @@ function ExceptionDialog({ alert, close }: { alert: AlertDetail; close: () => vo
   return (
     <Dialog title="Make an exception" close={close}>
       <p class="muted">
-        “{visible(alert.rule_name)}” stays silent for processes that fit all of these, and this alert is closed. * stands for anything, ? for one character.
+        “<Shown of={alert.rule_name} />” stays silent for processes that fit all of these, and this alert is closed. <code>*</code> stands for
+        anything, <code>?</code> for one character.
       </p>
       <form onSubmit={submit}>
         {field("executable", "Executable", "any")}
@@ -239,8 +248,8 @@ function Timeline({ alert }: { alert: AlertDetail }) {
           {evidence && <EvidenceEntry of={evidence} />}
           {change && (
             <span>
-              {change.by ? <strong>{visible(change.by)}</strong> : "Alert"} {change.action}
-              {change.comment && <q>{visible(change.comment)}</q>}
+              {change.by ? <strong><Shown of={change.by} /></strong> : "Alert"} {change.action}
+              {change.comment && <q><Shown of={change.comment} /></q>}
             </span>
           )}
         </li>
@@ -253,18 +262,23 @@ const telling = ["file.path", "hauberk.file.new_path", "destination.ip", "destin
 
 function EvidenceEntry({ of }: { of: Evidence }) {
   const shown = telling.filter((name) => of.event[name] !== undefined);
+  const entity = text(of.event["process.entity_id"]);
   return (
     <details>
       <summary>
-        <strong>{text(of.event["event.action"])}</strong> <span class="mono">{text(of.event["process.command_line"] ?? of.event["process.executable"])}</span>
+        <strong><Shown of={text(of.event["event.action"])} /></strong>{" "}
+        <span class="mono"><Shown of={text(of.event["process.command_line"] ?? of.event["process.executable"]).slice(0, 300)} /></span>
         {shown.map((name) => (
           <span key={name} class="pair">
             {name}
-            <b>{text(of.event[name])}</b>
+            <b><Shown of={text(of.event[name])} /></b>
           </span>
         ))}
       </summary>
       <Fields of={of.event} />
+      {entity && (
+        <a {...link("/events?mode=history&since=24h&q=" + encodeURIComponent(exactly("process.entity_id", entity)))}>What else this process did</a>
+      )}
     </details>
   );
 }

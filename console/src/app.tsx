@@ -2,13 +2,14 @@
 // is.
 
 import { useEffect, useState } from "preact/hooks";
-import { call, get, Problem, whenLoggedOut } from "./api";
+import { getSession, logOut, Problem, whenLoggedOut } from "./api";
 import { Alerts } from "./alerts";
 import { Events } from "./events";
+import { Exceptions } from "./exceptions";
 import { connect, disconnect, useConnection, useLive } from "./live";
 import { Login, NewPassword } from "./login";
 import { Nodes } from "./nodes";
-import { link, usePath } from "./route";
+import { link, usePlace } from "./route";
 import { StatusPage } from "./status";
 import { Dot, Empty } from "./ui";
 import type { Session, Status } from "./types";
@@ -24,7 +25,7 @@ export function App() {
       setSession(null);
     });
     const ask = () =>
-      get<Session>("/api/v1/session").then(
+      getSession().then(
         (s) => {
           setAway(false);
           setSession(s);
@@ -43,7 +44,7 @@ export function App() {
     return disconnect;
   }, [session?.username, session?.must_change_password]);
 
-  if (session === undefined) return away ? <Empty title="The server does not answer">Trying again…</Empty> : null;
+  if (session === undefined) return away ? <Empty title="The server does not answer">Trying again… Is <code>hauberk up</code> running?</Empty> : null;
   if (session === null) {
     return (
       <Login
@@ -73,6 +74,7 @@ const pages = [
   ["alerts", "Alerts", "M12 3l9 16H3zM12 10v4M12 16.5v.5"],
   ["nodes", "Nodes", "M4 5h16v6H4zM4 13h16v6H4zM7.5 8h.5M7.5 16h.5"],
   ["events", "Events", "M4 6h16M4 12h16M4 18h10"],
+  ["exceptions", "Exceptions", "M12 3l8 3v5c0 5-3.4 8.6-8 10-4.6-1.4-8-5-8-10V6zM9 12h6"],
   ["status", "Status", "M3 12h4l3-7 4 14 3-7h4"],
 ] as const;
 
@@ -85,7 +87,7 @@ function Icon({ path }: { path: string }) {
 }
 
 function Frame({ session, loggedOut }: { session: Session; loggedOut: () => void }) {
-  const path = usePath();
+  const { path, params } = usePlace();
   const page = path[0] ?? "alerts";
   const [status, setStatus] = useState<Status | null>(null);
   useLive("status", setStatus);
@@ -94,10 +96,7 @@ function Frame({ session, loggedOut }: { session: Session; loggedOut: () => void
     document.title = `${pages.find(([p]) => p === page)?.[1] ?? "Hauberk"} · Hauberk`;
   }, [page]);
   const open = status?.alerts?.state.open ?? 0;
-  const logOut = async () => {
-    await call("DELETE", "/api/v1/session").catch(() => {}); // gone either way
-    loggedOut();
-  };
+  const leave = () => logOut().then(loggedOut, loggedOut); // a session that cannot be ended expires
   return (
     <div class="frame">
       <a class="skip" href="#page">
@@ -122,7 +121,7 @@ function Frame({ session, loggedOut }: { session: Session; loggedOut: () => void
             <strong>{session.username}</strong>
             <span class="muted">{session.role}</span>
           </div>
-          <button type="button" class="quiet" onClick={logOut}>
+          <button type="button" class="quiet" onClick={leave}>
             Log out
           </button>
         </div>
@@ -141,9 +140,10 @@ function Frame({ session, loggedOut }: { session: Session; loggedOut: () => void
           </p>
         )}
         <main id="page">
-          {page === "alerts" && <Alerts session={session} id={path[1]} />}
+          {page === "alerts" && <Alerts session={session} id={path[1]} params={params} status={status} />}
           {page === "nodes" && <Nodes id={path[1]} status={status} />}
-          {page === "events" && <Events />}
+          {page === "events" && <Events params={params} />}
+          {page === "exceptions" && <Exceptions session={session} />}
           {page === "status" && <StatusPage status={status} />}
           {!pages.some(([p]) => p === page) && <Empty title="There is no such page">{path.join("/")}</Empty>}
         </main>

@@ -1,28 +1,31 @@
 import { text } from "./format";
+import { Shown } from "./ui";
 import type { Event } from "./types";
 
 /** Every field of an event; with pick, a click on a value looks for it. */
 export function Fields({ of, pick }: { of: Event; pick?: (field: string, value: string) => void }) {
+  const shown = Object.keys(of)
+    .filter((name) => of[name] !== "")
+    .sort();
   return (
     <table class="fields">
       <tbody>
-        {Object.keys(of)
-          .filter((name) => of[name] !== "")
-          .sort()
-          .map((name) => (
-            <tr key={name}>
-              <th scope="row">{name}</th>
-              <td>
-                {pick && !name.startsWith("_") ? (
-                  <button type="button" class="value" title={`Look for ${name} with this value`} onClick={() => pick(name, Array.isArray(of[name]) ? "" : String(of[name]))}>
-                    {text(of[name])}
-                  </button>
-                ) : (
-                  text(of[name])
-                )}
-              </td>
-            </tr>
-          ))}
+        {shown.map((name) => (
+          <tr key={name}>
+            <th scope="row">
+              <Shown of={name} />
+            </th>
+            <td>
+              {pick && !name.startsWith("_") && !Array.isArray(of[name]) ? (
+                <button type="button" class="value" title="Look for this value" onClick={() => pick(name, String(of[name]))}>
+                  <Shown of={text(of[name])} />
+                </button>
+              ) : (
+                <Shown of={text(of[name])} />
+              )}
+            </td>
+          </tr>
+        ))}
       </tbody>
     </table>
   );

@@ -45,11 +45,14 @@ export function bytes(n: number): string {
 
 export const number = (n: number) => n.toLocaleString("en-US");
 
-/** A value of an event as text. */
+/** A value of an event as text; show it through Shown or visible. */
 export function text(v: unknown): string {
   if (v === undefined || v === null) return "";
-  return visible(Array.isArray(v) ? v.map(quoted).join(" ") : String(v));
+  return Array.isArray(v) ? v.map(quoted).join(" ") : String(v);
 }
+
+/** A LogsQL filter for exactly this value of a field. */
+export const exactly = (field: string, value: string) => `${/^[\w.]+$/.test(field) ? field : JSON.stringify(field)}:=${JSON.stringify(value)}`;
 
 /** An argument as a shell would want it, so that its ends can be seen. */
 export function quoted(arg: unknown): string {
@@ -57,14 +60,33 @@ export function quoted(arg: unknown): string {
   return /^[\w@%+=:,./~-]+$/.test(s) ? s : `'${s.replaceAll("'", `'\\''`)}'`;
 }
 
-// Control characters and those that turn the direction of writing, which
-// could make a command look like another one.
-const hidden = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+// Control characters, those that turn the direction of writing or take no
+// room, and halves of surrogate pairs: each could make a command look like
+// another one, or a line like two.
+const hidden =
+  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}\ud800-\udfff]/gu;
+
+const named: Record<string, string> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+
+function escape(c: string): string {
+  const code = c.codePointAt(0)!;
+  if (named[c]) return named[c];
+  if (code < 0x100) return `\\x${code.toString(16).padStart(2, "0")}`;
+  return code < 0x10000 ? `\\u${code.toString(16).padStart(4, "0")}` : `\\u{${code.toString(16)}}`;
+}
 
 /** Shows what cannot be seen as an escape. */
-export function visible(s: string): string {
-  return s.replace(hidden, (c) => {
-    const code = c.charCodeAt(0);
-    return code < 256 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`;
-  });
+export const visible = (s: string): string => s.replace(hidden, escape);
+
+/** The same in pieces, so that an escape can look different from its letters. */
+export function pieces(s: string): { text: string; escaped: boolean }[] {
+  const out: { text: string; escaped: boolean }[] = [];
+  let last = 0;
+  for (const m of s.matchAll(hidden)) {
+    if (m.index > last) out.push({ text: s.slice(last, m.index), escaped: false });
+    out.push({ text: escape(m[0]), escaped: true });
+    last = m.index + m[0].length;
+  }
+  if (last < s.length) out.push({ text: s.slice(last), escaped: false });
+  return out;
 }

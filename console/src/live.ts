@@ -1,7 +1,7 @@
 // The one stream of server-sent events of this tab.
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { get, query } from "./api";
+import { getSession, streamAddress } from "./api";
 
 type Listener = (data: any) => void;
 
@@ -11,11 +11,15 @@ type Name = "alert" | "node" | "events" | "status" | "problem" | "resync" | "con
 const listeners = new Map<Name, Set<Listener>>();
 const names: Name[] = ["alert", "node", "events", "status", "problem"];
 
+/** Milliseconds of the first and of the longest wait before trying again. */
+const firstWait = 500;
+const longestWait = 10_000;
+
 let source: EventSource | undefined;
 let timer: ReturnType<typeof setTimeout> | undefined;
-let wait = 500;
-let heard = false;
-let wanted: { events: boolean; query: string } = { events: false, query: "" };
+let wait = firstWait;
+let gap = false;
+let wanted = { events: false, query: "" };
 
 function tell(name: Name, data: unknown) {
   for (const f of listeners.get(name) ?? []) f(data);
@@ -24,41 +28,46 @@ function tell(name: Name, data: unknown) {
 function open() {
   clearTimeout(timer);
   source?.close();
-  const s = new EventSource(
-    "/api/v1/stream" + query({ topics: wanted.events ? "alerts,nodes,events" : "alerts,nodes", query: wanted.events ? wanted.query : "" }),
-  );
+  const s = new EventSource(streamAddress(wanted.events, wanted.query));
   source = s;
   s.addEventListener("hello", () => {
-    wait = 500;
+    wait = firstWait;
     tell("connection", true);
-    if (heard) tell("resync", null);
-    heard = true;
+    if (gap) tell("resync", null);
+    gap = false;
   });
   s.addEventListener("lost", () => tell("resync", null));
   for (const name of names) s.addEventListener(name, (e) => tell(name, JSON.parse((e as MessageEvent).data)));
   s.onerror = () => {
-    tell("connection", false);
     if (s !== source) return;
     // A browser comes back by itself only while it believes in the stream, and
     // then at once; a server that starts deserves patience.
     s.close();
-    clearTimeout(timer);
-    timer = setTimeout(() => {
-      get("/api/v1/session").then(open, () => source === s && retry());
-    }, wait);
-    wait = Math.min(wait * 2, 10_000);
+    gap = true;
+    tell("connection", false);
+    retry(s);
   };
 }
 
-function retry() {
+/** Opens the stream again once the server knows the session; jittered, so
+ * that the tabs of many people do not come all at once. */
+function retry(s: EventSource) {
   clearTimeout(timer);
-  timer = setTimeout(() => get("/api/v1/session").then(open, retry), wait);
-  wait = Math.min(wait * 2, 10_000);
+  timer = setTimeout(
+    () =>
+      getSession().then(
+        () => s === source && open(),
+        () => s === source && retry(s),
+      ),
+    wait * (0.5 + Math.random() / 2),
+  );
+  wait = Math.min(wait * 2, longestWait);
 }
 
 /** Starts the stream, at log-in. */
 export function connect() {
-  heard = false;
+  gap = false;
+  wait = firstWait;
   open();
 }
 
@@ -73,10 +82,12 @@ export function disconnect() {
 export function watchEvents(on: boolean, text: string) {
   if (wanted.events === on && wanted.query === text) return;
   wanted = { events: on, query: text };
-  if (source) {
-    heard = false; // it is not a gap
-    open();
-  }
+  if (!source) return;
+  // Alerts that change between the two streams would be missed. A wish that is
+  // changed again at once opens only one.
+  gap = true;
+  clearTimeout(timer);
+  timer = setTimeout(open, 0);
 }
 
 /** Calls f with what the stream carries, while the component is there. */

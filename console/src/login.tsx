@@ -1,7 +1,7 @@
 // Logging in, and replacing a one-time password.
 
 import { useState } from "preact/hooks";
-import { call } from "./api";
+import { changePassword, logIn } from "./api";
 import { Failure } from "./ui";
 import type { Session } from "./types";
 
@@ -40,11 +40,12 @@ function useSubmit(f: () => Promise<void>, failed?: () => void) {
 export function Login({ done }: { done: (s: Session, password: string) => void }) {
   const [username, setUsername] = useState("");
   const [password, setPassword] = useState("");
-  const { failure, busy, submit } = useSubmit(async () => {
-    done(await call<Session>("POST", "/api/v1/session", { username, password }), password);
-  }, () => setPassword(""));
+  const { failure, busy, submit } = useSubmit(
+    async () => done(await logIn(username, password), password),
+    () => setPassword(""),
+  );
   return (
-    <Card title="Hauberk">
+    <Card title="Hauberk" note="Log in to see what your machines see.">
       <form onSubmit={submit}>
         <label>
           User
@@ -71,8 +72,8 @@ export function NewPassword({ session, current, done }: { session: Session; curr
   const [next, setNext] = useState("");
   const [repeat, setRepeat] = useState("");
   const { failure, busy, submit } = useSubmit(async () => {
-    if (next !== repeat) throw new Error("the two passwords differ");
-    done(await call<Session>("PUT", "/api/v1/session/password", { current: old, new: next }));
+    if (next !== repeat) throw new Error("the two passwords differ; type the same twice");
+    done(await changePassword(old, next));
   });
   return (
     <Card title="Choose a password" note={`The password of ${session.username} is a one-time one. A few words make a good new one.`}>

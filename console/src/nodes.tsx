@@ -1,12 +1,12 @@
 // The machines that joined, what watches them and how.
 
 import { useEffect, useState } from "preact/hooks";
-import { get } from "./api";
-import { instant, number, visible } from "./format";
+import { getNode, listNodes } from "./api";
+import { exactly, instant, number, visible } from "./format";
 import { useLive } from "./live";
 import { go, link } from "./route";
-import { Ago, Dot, Empty, Facts, Failure, useKeys, useNow } from "./ui";
-import type { Node, Page, Sensor, Status } from "./types";
+import { Ago, Dot, Empty, Facts, Failure, Labels, Shown, useKeys, useNow } from "./ui";
+import type { Node, Sensor, Status } from "./types";
 
 /** At most so many nodes are listed; more need a search. */
 const limit = 1000;
@@ -27,7 +27,7 @@ export function Nodes({ id, status }: { id?: string; status: Status | null }) {
   const [failure, setFailure] = useState("");
   const now = useNow();
   const load = () =>
-    get<Page<Node>>(`/api/v1/nodes?limit=${limit}`).then(
+    listNodes(limit).then(
       (page) => {
         setList(page.items);
         setMore(!!page.next);
@@ -68,7 +68,7 @@ export function Nodes({ id, status }: { id?: string; status: Status | null }) {
             On the server run <code>hauberk token create</code>, then on the machine <code>hauberk-agent enroll</code>.
           </Empty>
         )}
-        {list && list.length > 0 && shown?.length === 0 && <Empty title="No node fits" />}
+        {!!list?.length && shown?.length === 0 && <Empty title="No node fits">Every word must be in the host, a label, the state or the system.</Empty>}
         {!!shown?.length && (
           <div class="rows">
             <table class="grid">
@@ -86,21 +86,19 @@ export function Nodes({ id, status }: { id?: string; status: Status | null }) {
                 {shown.map((n) => (
                   <tr key={n.id} aria-current={n.id === id ? "true" : undefined} onClick={() => go("/nodes/" + n.id)}>
                     <td>
-                      <a {...link("/nodes/" + n.id)}>{visible(n.host)}</a>
+                      <a {...link("/nodes/" + n.id)}>
+                        <Shown of={n.host} />
+                      </a>
                     </td>
                     <td>
-                      <Dot of={n.stopped ? "stopped" : n.state} /> {n.stopped ? "stopped" : n.mode === "idle" ? "idle (breaker)" : n.state}
+                      <State of={n} />
                     </td>
                     <td>
                       <Watches of={n.sensors} />
                     </td>
                     {!id && (
                       <td class="wide">
-                        {Object.entries(n.labels).map(([k, v]) => (
-                          <span key={k} class="label">
-                            {visible(`${k}=${v}`)}
-                          </span>
-                        ))}
+                        <Labels of={n.labels} />
                       </td>
                     )}
                     {!id && <td class="wide muted">{visible(n.os ?? "")}</td>}
@@ -120,6 +118,19 @@ export function Nodes({ id, status }: { id?: string; status: Status | null }) {
   );
 }
 
+/** What a node does, in one word. */
+function doing(n: Node): string {
+  if (n.state !== "online") return n.state;
+  if (n.stopped || n.mode === "stopped") return "stopped";
+  return n.mode === "idle" ? "idle" : "online";
+}
+
+const State = ({ of }: { of: Node }) => (
+  <span class="nowrap" title={visible(of.reason ?? "")}>
+    <Dot of={doing(of)} /> {doing(of)}
+  </span>
+);
+
 function Watches({ of }: { of: Sensor[] }) {
   if (!of.length) return <span class="muted">nothing</span>;
   return (
@@ -135,8 +146,9 @@ function Watches({ of }: { of: Sensor[] }) {
 
 function NodePanel({ id }: { id: string }) {
   const [node, setNode] = useState<Node | null>(null);
+  const now = useNow();
   const [failure, setFailure] = useState("");
-  const load = () => get<Node>("/api/v1/nodes/" + encodeURIComponent(id)).then(setNode, (e) => setFailure(e.message));
+  const load = () => getNode(id).then(setNode, (e) => setFailure(e.message));
   useEffect(() => void load(), [id]);
   useLive("node", (n: Node) => n.id === id && load());
   useLive("resync", load);
@@ -145,17 +157,33 @@ function NodePanel({ id }: { id: string }) {
     <section class="panel" aria-label="Node">
       <header class="head">
         <div class="line">
-          <Dot of={node.stopped ? "stopped" : node.state} />
-          <span>{node.state}</span>
+          <State of={node} />
           {node.stopped && <span class="tag">stopped by command</span>}
-          {node.mode === "idle" && <span class="tag">idle: its breaker tripped</span>}
+          {node.mode === "idle" && <span class="tag">its breaker tripped</span>}
+          <span class="muted">
+            heard <Ago time={node.heard} now={now} />
+          </span>
           <button type="button" class="quiet close" aria-label="Back to the list" onClick={() => go("/nodes")}>
             ✕
           </button>
         </div>
-        <h1>{visible(node.host)}</h1>
-        {node.reason && <p class="said">{visible(node.reason)}</p>}
-        {node.config.error && <p class="failure">It refused its configuration: {visible(node.config.error)}</p>}
+        <h1>
+          <Shown of={node.host} />
+        </h1>
+        {node.reason && (
+          <p class="said">
+            <Shown of={node.reason} />
+          </p>
+        )}
+        {node.config.error && (
+          <p class="failure">
+            It refused its configuration: <Shown of={node.config.error} />
+          </p>
+        )}
+        <p class="line links">
+          <a {...link("/alerts?state=all&node=" + node.id)}>Its alerts</a>
+          <a {...link("/events?mode=history&q=" + encodeURIComponent(exactly("host.name", node.host)))}>Its events</a>
+        </p>
       </header>
       <h2>What watches it</h2>
       {node.sensors.length ? (
@@ -165,7 +193,7 @@ function NodePanel({ id }: { id: string }) {
               <th>Sensor</th>
               <th>State</th>
               <th>Method</th>
-              <th>Why not</th>
+              <th>Reason</th>
             </tr>
           </thead>
           <tbody>
@@ -176,7 +204,7 @@ function NodePanel({ id }: { id: string }) {
                   <Dot of={s.state} /> {s.state}
                 </td>
                 <td class="mono">{s.method}</td>
-                <td class="muted">{visible(s.reason ?? "")}</td>
+                <td class="muted"><Shown of={s.reason} /></td>
               </tr>
             ))}
           </tbody>
@@ -189,9 +217,9 @@ function NodePanel({ id }: { id: string }) {
         rows={[
           ["System", visible(node.os ?? "")],
           ["Kernel", node.kernel && `${visible(node.kernel)} ${node.arch ?? ""}`],
-          ["Version", node.version],
+          ["Agent", node.version && `version ${node.version}`],
           ["Kind", node.kind],
-          ["Labels", Object.keys(node.labels).length > 0 && Object.entries(node.labels).map(([k, v]) => <span key={k} class="label">{visible(`${k}=${v}`)}</span>)],
+          ["Labels", Object.keys(node.labels).length > 0 && <Labels of={node.labels} />],
           ["Address", node.address],
           ["Gateway", node.gateway],
           ["Heard", instant(node.heard)],

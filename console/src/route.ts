@@ -1,8 +1,14 @@
-// The address bar decides which page is shown.
+// The address bar decides what is shown: page, item and filters.
 
 import { useEffect, useState } from "preact/hooks";
 
 const changed = "hauberk:path";
+
+/** Where we are: /alerts/x?state=open is ["alerts", "x"] and its parameters. */
+export interface Place {
+  path: string[];
+  params: URLSearchParams;
+}
 
 export function go(path: string, replace = false) {
   if (path === location.pathname + location.search) return;
@@ -10,10 +16,32 @@ export function go(path: string, replace = false) {
   dispatchEvent(new Event(changed));
 }
 
-/** The parts of the path: /alerts/x is ["alerts", "x"]. */
-export function usePath(): string[] {
-  const read = () => location.pathname.split("/").filter(Boolean).map(decodeURIComponent);
-  const [path, set] = useState(read);
+/** The parameters with some changed; an empty one is left out. */
+export function withParams(params: URLSearchParams, change: Record<string, string>): string {
+  const next = new URLSearchParams(params);
+  for (const [name, value] of Object.entries(change)) {
+    if (value) next.set(name, value);
+    else next.delete(name);
+  }
+  const text = next.toString();
+  return text && "?" + text;
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part; // a % that escapes nothing
+  }
+}
+
+const read = (): Place => ({
+  path: location.pathname.split("/").filter(Boolean).map(decoded),
+  params: new URLSearchParams(location.search),
+});
+
+export function usePlace(): Place {
+  const [place, set] = useState(read);
   useEffect(() => {
     const update = () => set(read());
     addEventListener(changed, update);
@@ -23,7 +51,7 @@ export function usePath(): string[] {
       removeEventListener("popstate", update);
     };
   }, []);
-  return path;
+  return place;
 }
 
 /** Props of a link inside the console. */

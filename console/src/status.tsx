@@ -1,7 +1,7 @@
 // How the platform itself is.
 
 import { bytes, instant, number } from "./format";
-import { Dot, Empty, Facts } from "./ui";
+import { Dot, Empty, Facts, Shown } from "./ui";
 import type { Status } from "./types";
 
 export function StatusPage({ status }: { status: Status | null }) {
@@ -14,7 +14,7 @@ export function StatusPage({ status }: { status: Status | null }) {
       <h1>{status.ok ? "All is well" : "Something is wrong"}</h1>
       {status.problems.map((p) => (
         <p key={p} class="failure">
-          {p}
+          <Shown of={p} />
         </p>
       ))}
       <div class="cards">
@@ -28,7 +28,7 @@ export function StatusPage({ status }: { status: Status | null }) {
                     <Dot of={r.state} /> {r.name}
                   </td>
                   <td>{r.state}</td>
-                  <td class="muted">{r.detail}</td>
+                  <td class="muted"><Shown of={r.detail} /></td>
                 </tr>
               ))}
             </tbody>

@@ -74,6 +74,33 @@ export interface AlertDetail extends Alert {
   history?: Change[];
 }
 
+/** What a person says of an exception; all conditions given must hold. */
+export interface ExceptionInput {
+  executable?: string;
+  parent?: string;
+  user?: string;
+  command_line?: string;
+  labels?: Record<string, string>;
+  reason: string;
+  /** Until it expires; 0: never. */
+  seconds: number;
+}
+
+export interface Exception {
+  id: string;
+  rule: string;
+  executable?: string;
+  parent?: string;
+  user?: string;
+  command_line?: string;
+  labels?: Record<string, string>;
+  created: string;
+  expires?: string;
+  author: string;
+  reason: string;
+  alert?: string;
+}
+
 export interface Sensor {
   name: string;
   method?: string;

@@ -2,7 +2,8 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { ago, instant, quoted, visible } from "./format";
+import { ago, exactly, instant, pieces, quoted, visible } from "./format";
+import { link } from "./route";
 import type { Process, Severity, State } from "./types";
 
 /** A clock that ticks every second, for "3m ago". */
@@ -22,6 +23,34 @@ export function Ago({ time, now }: { time?: string; now: number }) {
     </time>
   );
 }
+
+/** Text from outside. What cannot be seen is escaped, and looks escaped. */
+export function Shown({ of }: { of: string | undefined }) {
+  return (
+    <>
+      {pieces(of ?? "").map((p, i) =>
+        p.escaped ? (
+          <span key={i} class="escape" title="a character that cannot be seen">
+            {p.text}
+          </span>
+        ) : (
+          p.text
+        ),
+      )}
+    </>
+  );
+}
+
+/** Labels of a node, each key=value. */
+export const Labels = ({ of }: { of: Record<string, string> }) => (
+  <>
+    {Object.entries(of).map(([k, v]) => (
+      <span key={k} class="label">
+        {visible(`${k}=${v}`)}
+      </span>
+    ))}
+  </>
+);
 
 export const SeverityTag = ({ of }: { of: Severity }) => <span class={`tag severity ${of}`}>{of}</span>;
 
@@ -66,30 +95,78 @@ export function Facts({ rows }: { rows: [string, ComponentChildren][] }) {
   );
 }
 
+/** What a process did: its events in the history. */
+export const eventsOf = (p: Process) => "/events?mode=history&since=24h&q=" + encodeURIComponent(exactly("process.entity_id", p.entity_id));
+
+/** Argument bytes shown at first; more on demand. */
+const argsShown = 1200;
+
+function Command({ of: p }: { of: Process }) {
+  const [all, setAll] = useState(false);
+  if (!p.args.length) {
+    return (
+      <div class="command">
+        <span class="program">
+          <Shown of={p.executable || p.name || "unknown"} />
+        </span>
+      </div>
+    );
+  }
+  const whole = p.args.map(quoted);
+  const length = whole.reduce((n, a) => n + a.length + 1, 0);
+  let room = all ? Infinity : argsShown;
+  return (
+    <div class="command">
+      {whole.map((a, i) => {
+        const part = a.slice(0, Math.max(room, 0));
+        room -= a.length + 1;
+        return (
+          part && (
+            <span key={i} class={i ? "argument" : "program"}>
+              <Shown of={part} />{" "}
+            </span>
+          )
+        );
+      })}
+      {length > argsShown && (
+        <button type="button" class="quiet small" onClick={() => setAll(!all)}>
+          {all ? "less" : `… all ${length} characters`}
+        </button>
+      )}
+      {p.args_length ? <span class="muted">… cut by the node; {p.args_length} bytes in all</span> : null}
+    </div>
+  );
+}
+
 /** A process with its ancestors, the oldest first, each below its parent. */
 export function Tree({ of }: { of: Process[] }) {
   if (!of.length) return <p class="muted">No process caused this.</p>;
   return (
-    <ol class="tree" aria-label="Process tree">
+    <ol class="tree" aria-label="Process tree, the oldest ancestor first">
       {of.map((p, depth) => (
-        <li key={p.entity_id} class={depth === of.length - 1 ? "subject" : ""} style={{ "--depth": depth }}>
+        <li key={p.entity_id} class={depth === of.length - 1 ? "subject" : ""} style={{ "--depth": Math.min(depth, 12) }}>
           <div class="process">
-            <div class="command">
-              {p.args.length ? p.args.map((a, i) => (
-                <span key={i} class={i ? "argument" : "program"}>
-                  {visible(quoted(a))}{" "}
-                </span>
-              )) : <span class="program">{visible(p.executable || p.name || "unknown")}</span>}
-              {p.args_length ? <span class="muted">… cut; {p.args_length} bytes in all</span> : null}
-            </div>
+            <Command of={p} />
             <div class="about">
-              <span>pid {p.pid}</span>
-              <span>{visible(p.user || "") || `uid ${p.uid}`}</span>
-              {p.executable && <span class="path">{visible(p.executable)}</span>}
-              {p.working_directory && <span>in {visible(p.working_directory)}</span>}
-              {p.tty && <span>{visible(p.tty)}</span>}
-              {p.container_id && <span title={p.container_id}>container {p.container_id.slice(0, 12)}</span>}
-              {p.sha256 && <span title={p.sha256}>sha256 {p.sha256.slice(0, 12)}…</span>}
+              <a {...link(eventsOf(p))} title="What this process did">
+                pid {p.pid}
+              </a>
+              <span class={p.uid === 0 ? "root" : ""}>
+                {p.user ? <Shown of={p.user} /> : p.uid === 0 ? "root" : `uid ${p.uid}`}
+              </span>
+              {p.executable && p.executable !== p.args[0] && (
+                <span class="path">
+                  <Shown of={p.executable} />
+                </span>
+              )}
+              {p.working_directory && (
+                <span>
+                  in <span class="path"><Shown of={p.working_directory} /></span>
+                </span>
+              )}
+              {p.tty && <Shown of={p.tty} />}
+              {p.container_id && <span title={visible(p.container_id)}>container {visible(p.container_id.slice(0, 12))}</span>}
+              {p.sha256 && <span title={visible(p.sha256)}>sha256 {visible(p.sha256.slice(0, 12))}…</span>}
             </div>
           </div>
         </li>

@@ -1,0 +1,284 @@
+package console_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"github.com/hauberk/hauberk/internal/need"
+)
+
+// patience bounds the waits for the browser; it says when to give up.
+const patience = 60 * time.Second
+
+// browser is a tab of a real Chromium, with what went wrong in it.
+type browser struct {
+	t   *testing.T
+	ctx context.Context
+
+	mu       sync.Mutex
+	requests []string
+	wrong    []string
+}
+
+func openBrowser(t *testing.T) *browser {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(need.Program(t, "chromium")), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-sync", true), chromedp.WindowSize(1440, 900))
+	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(cancel)
+	ctx, cancel := chromedp.NewContext(allocator)
+	t.Cleanup(cancel)
+	ctx, cancel = context.WithTimeout(ctx, patience)
+	t.Cleanup(cancel)
+	b := &browser{t: t, ctx: ctx}
+	chromedp.ListenTarget(ctx, func(e any) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		switch e := e.(type) {
+		case *network.EventRequestWillBeSent:
+			b.requests = append(b.requests, e.Request.URL)
+		case *runtime.EventExceptionThrown:
+			b.wrong = append(b.wrong, e.ExceptionDetails.Error())
+		case *log.EventEntryAdded:
+			// A request refused by the API is an answer, not a fault of the page.
+			if e.Entry.Level == log.LevelError && e.Entry.Source != log.SourceNetwork {
+				b.wrong = append(b.wrong, e.Entry.Text)
+			}
+		}
+	})
+	b.run(log.Enable(), network.Enable())
+	return b
+}
+
+func (b *browser) run(actions ...chromedp.Action) {
+	b.t.Helper()
+	if err := chromedp.Run(b.ctx, actions...); err != nil {
+		var page string
+		_ = chromedp.Run(b.ctx, chromedp.Text("body", &page)) // only for the message
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.t.Fatalf("browser: %v\nwrong: %q\npage:\n%s", err, b.wrong, page)
+	}
+}
+
+// see waits until the text is visible.
+func (b *browser) see(text string) {
+	b.t.Helper()
+	literal, err := json.Marshal(text)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.run(chromedp.Poll(fmt.Sprintf(`document.body.innerText.includes(%s)`, literal), nil, chromedp.WithPollingInterval(20*time.Millisecond)))
+}
+
+// gone waits until the text is not there any more.
+func (b *browser) gone(text string) {
+	b.t.Helper()
+	literal, err := json.Marshal(text)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.run(chromedp.Poll(fmt.Sprintf(`!document.body.innerText.includes(%s)`, literal), nil, chromedp.WithPollingInterval(20*time.Millisecond)))
+}
+
+// press clicks the visible button or page link that says exactly this.
+func (b *browser) press(text string) {
+	b.t.Helper()
+	b.run(chromedp.Click(fmt.Sprintf(`//*[self::button or self::a][normalize-space(.)="%s"]`, text), chromedp.NodeVisible))
+}
+
+// choose clicks the item of a list that names this.
+func (b *browser) choose(text string) {
+	b.t.Helper()
+	b.run(chromedp.Click(fmt.Sprintf(`//*[contains(@class, "rows")]//a[contains(normalize-space(.), "%s")]`, text), chromedp.NodeVisible))
+}
+
+// shot leaves pictures of the page, dark and light, in $SCREENSHOTS.
+func (b *browser) shot(name string) {
+	b.t.Helper()
+	dir := os.Getenv("SCREENSHOTS")
+	if dir == "" {
+		return
+	}
+	for _, scheme := range []string{"dark", "light"} {
+		var picture []byte
+		b.run(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}), chromedp.CaptureScreenshot(&picture))
+		if err := os.WriteFile(filepath.Join(dir, name+"-"+scheme+".png"), picture, 0o644); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+// faultless fails if the page threw, broke its policy or called elsewhere.
+func (b *browser) faultless(url string) {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, w := range b.wrong {
+		b.t.Errorf("in the browser: %s", w)
+	}
+	for _, r := range b.requests {
+		if !strings.HasPrefix(r, url) && !strings.HasPrefix(r, "data:") {
+			b.t.Errorf("a request to elsewhere: %s", r)
+		}
+	}
+}
+
+// logIn logs in with the one-time password and replaces it.
+func (b *browser) logIn(url string) {
+	b.t.Helper()
+	b.run(
+		chromedp.Navigate(url),
+		chromedp.WaitVisible(`input[name=username]`),
+		chromedp.SendKeys(`input[name=username]`, "admin"),
+		chromedp.SendKeys(`input[name=password]`, "a wrong one first"),
+		chromedp.Click(`button[type=submit]`),
+	)
+	b.see("the user or the password is wrong")
+	b.shot("login")
+	b.run(
+		chromedp.SendKeys(`input[name=password]`, oncePassword),
+		chromedp.Click(`button[type=submit]`),
+		chromedp.WaitVisible(`input[name=new-password]`),
+		chromedp.SendKeys(`input[name=new-password]`, newPassword),
+		chromedp.SendKeys(`input[name=repeat-password]`, newPassword),
+	)
+	b.shot("new-password")
+	b.run(chromedp.Click(`button[type=submit]`))
+}
+
+// TestAlertAppears is the console's main job: log in, change the one-time
+// password, see an alert come by itself, read it, handle it.
+func TestAlertAppears(t *testing.T) {
+	f := startFake(t)
+	b := openBrowser(t)
+	b.logIn(f.URL)
+	b.see("No alerts yet")
+	b.shot("alerts-empty")
+
+	f.raise("a1")
+	b.see("Reverse shell by bash")
+	f.raise("a2", "a3", "a4", "a5", "a6", "a7")
+	b.see("Script run from a temporary folder")
+	b.shot("alerts")
+	b.choose("Reverse shell by bash")
+	b.see("gunicorn")
+	b.see("/dev/tcp/203.0.113.9/4444")
+	b.see(`\x1b[2J<script>alert(1)</script>\u202e`) // shown, neither obeyed nor parsed
+	b.see("T1059.004")
+	b.shot("alert")
+	b.run(chromedp.Click(`.timeline summary`))
+	b.see("process.entity_id")
+	b.run(chromedp.SendKeys(`input[aria-label=Comment]`, "it is the red team"))
+	b.press("Acknowledge")
+	b.see("it is the red team")
+	b.see("by admin")
+	b.shot("alert-acknowledged")
+	// The list forgets it once it is neither open nor read.
+	b.choose("Service user reads the shadow file")
+	b.see("sh -c 'id; cat /etc/shadow'")
+	b.gone("Reverse shell by bash")
+	b.press("Make exception…")
+	b.see("stays silent for processes")
+	b.run(chromedp.SendKeys(`textarea[name=reason]`, "nightly check of the backup"))
+	b.shot("exception")
+	b.run(chromedp.Click(`dialog button[type=submit]`))
+	b.see("nightly check of the backup")
+	f.mu.Lock()
+	made := f.except[0]
+	f.mu.Unlock()
+	if made["executable"] != "/usr/bin/cat" || made["parent"] != "/usr/bin/dash" || made["expires"] == nil {
+		t.Errorf("exception: %v", made)
+	}
+	b.run(chromedp.Reload())
+	b.see("nightly check of the backup") // still logged in, and at the same place
+	b.press("Log out")
+	b.run(chromedp.WaitVisible(`input[name=username]`))
+	f.streams(b.ctx, 0)
+	b.faultless(f.URL)
+}
+
+func TestOtherPages(t *testing.T) {
+	f := startFake(t)
+	b := openBrowser(t)
+	b.logIn(f.URL)
+	b.see("No alerts yet")
+	b.press("Nodes")
+	b.see("No machine has joined yet")
+	b.shot("nodes-empty")
+	f.join()
+	b.see("web-1")
+	b.shot("nodes")
+	b.choose("web-1")
+	b.see("canary did not fire within 2 s")
+	b.see("123,456")
+	b.shot("node")
+
+	b.press("Events")
+	b.see("Waiting for events")
+	b.shot("events-empty")
+	f.happen(0)
+	b.see("curl -s https://example.org/install.sh")
+	f.streams(b.ctx, 1) // one stream per tab, whatever it carries
+	b.press("Pause")
+	b.see("Go on")
+	b.run(chromedp.Click(`.event`))
+	b.see("process.entity_id")
+	b.shot("events")
+	b.press("History")
+	b.run(chromedp.WaitVisible(`select[aria-label="How far back"]`), chromedp.SendKeys(`input.query`, "curl\r"))
+	b.see("events in")
+	b.run(chromedp.SendKeys(`input.query`, " -nothing-like-it\r"))
+	b.see("Nothing found")
+	b.shot("events-nothing")
+	b.run(chromedp.SendKeys(`input.query`, " bad(\r"))
+	b.see("missing ) at the end")
+
+	b.press("Status")
+	b.see("All is well")
+	b.shot("status")
+	f.setStatus(func(s object) {
+		s["ok"] = false
+		s["problems"] = []string{"ingest is stopped: disk is at its reserve: 4.8 GiB free of 100 GiB", "role detect is down: 1,204 batches behind"}
+		s["ingest"] = object{"stopped": true, "reason": "disk is at its reserve: 4.8 GiB free of 100 GiB"}
+		s["roles"].([]any)[3] = object{"name": "detect", "state": "down", "detail": "1,204 batches behind"}
+		s["disk"].(object)["free"] = 5154000000
+	})
+	b.see("Something is wrong")
+	b.shot("status-bad")
+	b.run(chromedp.Click(`nav a[href="/alerts"]:not(.brand)`))
+	b.see("ingest is stopped: disk is at its reserve")
+	b.faultless(f.URL)
+}
+
+// TestComesBack: a server that restarts is found again, and what happened
+// meanwhile is shown.
+func TestComesBack(t *testing.T) {
+	f := startFake(t)
+	b := openBrowser(t)
+	b.logIn(f.URL)
+	b.see("No alerts yet")
+	f.stop()
+	b.see("The connection to the server broke")
+	b.shot("away")
+	f.streams(b.ctx, 0)
+	f.raise("a1")
+	f.restart()
+	b.see("Reverse shell by bash")
+	b.gone("The connection to the server broke")
+}
