@@ -133,7 +133,7 @@ export function Alerts({ session, id, params, status }: Props) {
     }
   });
   return (
-    <div class={"split" + (id ? " chosen" : "")}>
+    <div class={"split" + (id ? " chosen" : list?.length ? "" : " bare")}>
       <section class="list" aria-label="Alerts">
         <header class="bar">
           <Choice

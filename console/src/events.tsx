@@ -113,7 +113,7 @@ export function Events({ params }: { params: URLSearchParams }) {
             class="query"
             aria-label="LogsQL query"
             spellcheck={false}
-            placeholder='curl   or   process.name:=bash   or   event.category:=network'
+            placeholder="LogsQL: curl, process.name:=bash"
             value={typed}
             onInput={(e) => setTyped(e.currentTarget.value)}
           />
@@ -167,7 +167,7 @@ export function Events({ params }: { params: URLSearchParams }) {
             </p>
           </header>
           <Fields of={chosen} pick={pick} />
-          <p class="muted note">A value looks for itself when you press it.</p>
+          <p class="muted hint">Press a value to look for it.</p>
         </section>
       )}
     </div>
@@ -288,7 +288,7 @@ function Row({ of, dated }: { of: Event; dated: boolean }) {
       <span class="host" title={get("host.name")}>
         <Shown of={get("host.name")} />
       </span>
-      <span class={`kind ${get("event.category")} ${get("event.action")}`}>
+      <span class="kind" data-category={get("event.category")} data-action={get("event.action")}>
         <Shown of={get("event.action")} />
       </span>
       <span class={"user" + (get("user.id") === "0" ? " root" : "")}>

@@ -94,7 +94,7 @@ export function Nodes({ id, status }: { id?: string; status: Status | null }) {
                       <State of={n} />
                     </td>
                     <td>
-                      <Watches of={n.sensors} />
+                      <Watches of={n.sensors} online={n.state === "online"} />
                     </td>
                     {!id && (
                       <td class="wide">
@@ -131,10 +131,10 @@ const State = ({ of }: { of: Node }) => (
   </span>
 );
 
-function Watches({ of }: { of: Sensor[] }) {
+function Watches({ of, online }: { of: Sensor[]; online: boolean }) {
   if (!of.length) return <span class="muted">nothing</span>;
   return (
-    <span class="watches">
+    <span class={"watches" + (online ? "" : " past")} title={online ? undefined : "as last heard"}>
       {of.map((s) => (
         <span key={s.name} class={`sensor ${s.state}`} title={[s.state, s.method, s.reason].filter(Boolean).join(": ")}>
           {s.name}

@@ -38,7 +38,7 @@ export function StatusPage({ status }: { status: Status | null }) {
           <h2>Events</h2>
           <Facts
             rows={[
-              ["Ingest", status.ingest.stopped ? `stopped: ${status.ingest.reason}` : "events are taken"],
+              ["Ingest", status.ingest.stopped ? <span class="wrong">stopped: <Shown of={status.ingest.reason} /></span> : "events are taken"],
               ["Stored", events && number(events.rows)],
               ["On disk", events && `${bytes(events.bytes)}, ${events.rows ? (events.bytes / events.rows).toFixed(0) : 0} bytes each`],
               ["From", instant(events?.oldest)],
@@ -55,7 +55,7 @@ export function StatusPage({ status }: { status: Status | null }) {
           <h2>Disk</h2>
           {disk.total > 0 && (
             <>
-              <div class="meter" role="meter" aria-label="Disk used" aria-valuenow={Math.round(used * 100)} aria-valuemin={0} aria-valuemax={100}>
+              <div class={"meter" + (disk.free <= disk.reserve ? " full" : "")} role="meter" aria-label="Disk used" aria-valuenow={Math.round(used * 100)} aria-valuemin={0} aria-valuemax={100}>
                 <span style={{ width: `${used * 100}%` }} />
                 <i style={{ right: `${reserve * 100}%` }} title="Ingest stops here" />
               </div>
