@@ -207,9 +207,19 @@ func TestAlertAppears(t *testing.T) {
 	}
 	b.run(chromedp.Reload())
 	b.see("nightly check of the backup") // still logged in, and at the same place
+	b.press("T1003.008 OS Credential Dumping: /etc/passwd and /etc/shadow")
+	b.run(chromedp.WaitVisible(`button.chip`))
+	b.see("Service user reads the shadow file")
+	b.gone("Script run from a temporary folder")
+	b.press("Exceptions")
+	b.see("nightly check of the backup")
+	b.shot("exceptions")
+	b.press("End it")
+	b.see("Nothing is silenced")
+	b.shot("exceptions-empty")
 	b.press("Log out")
 	b.run(chromedp.WaitVisible(`input[name=username]`))
-	f.streams(b.ctx, 0)
+	f.streams(b.ctx, 0, 0)
 	b.faultless(f.URL)
 }
 
@@ -232,9 +242,15 @@ func TestOtherPages(t *testing.T) {
 	b.press("Events")
 	b.see("Waiting for events")
 	b.shot("events-empty")
-	f.happen(0)
+	f.happen(b.ctx, 0)
 	b.see("curl -s https://example.org/install.sh")
-	f.streams(b.ctx, 1) // one stream per tab, whatever it carries
+	b.run(chromedp.SendKeys(`input.query`, "bad(\r"))
+	b.see("missing ) at the end")
+	f.streams(b.ctx, 1, 0) // what is no filter ends the events, not the stream
+	b.run(chromedp.Evaluate(`document.querySelector("input.query").select()`, nil), chromedp.SendKeys(`input.query`, "\b\r"))
+	b.gone("missing ) at the end")
+	f.happen(b.ctx, 60)
+	b.see("180 too fast to show")
 	b.press("Pause")
 	b.see("Go on")
 	b.run(chromedp.Click(`.event`))
@@ -276,7 +292,7 @@ func TestComesBack(t *testing.T) {
 	f.stop()
 	b.see("The connection to the server broke")
 	b.shot("away")
-	f.streams(b.ctx, 0)
+	f.streams(b.ctx, 0, 0)
 	f.raise("a1")
 	f.restart()
 	b.see("Reverse shell by bash")

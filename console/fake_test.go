@@ -199,27 +199,14 @@ func (f *fake) setStatus(change func(object)) {
 	f.tell("status", f.status, false)
 }
 
-// happen sends the recorded events to the tabs that follow events, once one does.
-func (f *fake) happen(skipped int) {
+// happen sends the recorded events to the one tab, in samples of 40.
+func (f *fake) happen(ctx context.Context, skipped int) {
 	f.t.Helper()
-	for {
-		f.mu.Lock()
-		changed := f.changed
-		for t := range f.tabs {
-			if t.events {
-				for some := range slices.Chunk(f.events, 40) {
-					f.tell("events", object{"rows": some, "skipped": skipped}, true)
-				}
-				f.mu.Unlock()
-				return
-			}
-		}
-		f.mu.Unlock()
-		select {
-		case <-changed:
-		case <-time.After(patience):
-			f.t.Fatal("no tab follows events")
-		}
+	f.streams(ctx, 1, 1)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for some := range slices.Chunk(f.events, 40) {
+		f.tell("events", object{"rows": some, "skipped": skipped}, true)
 	}
 }
 
@@ -410,6 +397,10 @@ func (f *fake) queryEvents(w http.ResponseWriter, q *http.Request) {
 }
 
 func (f *fake) stream(w http.ResponseWriter, q *http.Request) {
+	if strings.Contains(q.URL.Query().Get("query"), "bad(") {
+		refuse(w, 400, "invalid", "query: missing ) at the end")
+		return
+	}
 	t := &tab{messages: make(chan string, 1024), events: strings.Contains(q.URL.Query().Get("topics"), "events")}
 	w.Header().Set("Content-Type", "text/event-stream")
 	f.mu.Lock()
@@ -444,20 +435,26 @@ func (f *fake) move() {
 	f.changed = make(chan struct{})
 }
 
-// streams waits until exactly n tabs are open.
-func (f *fake) streams(ctx context.Context, n int) {
+// streams waits until exactly so many tabs are open, and so many of them
+// follow events.
+func (f *fake) streams(ctx context.Context, want, wantEvents int) {
 	f.t.Helper()
 	for {
 		f.mu.Lock()
-		changed, open := f.changed, len(f.tabs)
+		changed, open, events := f.changed, len(f.tabs), 0
+		for t := range f.tabs {
+			if t.events {
+				events++
+			}
+		}
 		f.mu.Unlock()
-		if open == n {
+		if open == want && events == wantEvents {
 			return
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			f.t.Fatalf("%d streams are open, want %d", open, n)
+			f.t.Fatalf("%d streams are open, %d with events; want %d and %d", open, events, want, wantEvents)
 		}
 	}
 }

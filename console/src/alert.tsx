@@ -177,6 +177,7 @@ function ExceptionDialog({ alert, close }: { alert: AlertDetail; close: () => vo
     reason: "",
     seconds: 30 * 86400,
   });
+  const [labels, setLabels] = useState<Record<string, string>>({});
   const [failure, setFailure] = useState("");
   const field = (name: "executable" | "parent" | "user" | "command_line", label: string, hint: string) => (
     <label>
@@ -187,7 +188,10 @@ function ExceptionDialog({ alert, close }: { alert: AlertDetail; close: () => vo
   const submit = async (e: Event) => {
     e.preventDefault();
     try {
-      await exceptAlert(alert.id, in_);
+      if (!in_.executable && !in_.parent && !in_.user && !in_.command_line && !Object.keys(labels).length) {
+        throw new Error("say at least one condition; without any the rule would be silent everywhere");
+      }
+      await exceptAlert(alert.id, { ...in_, labels });
       close();
     } catch (e) {
       setFailure((e as Error).message);
@@ -204,6 +208,24 @@ function ExceptionDialog({ alert, close }: { alert: AlertDetail; close: () => vo
         {field("parent", "Parent's executable", "any")}
         {field("user", "User", visible(subject?.user || "") ? `any, here ${visible(subject!.user!)}` : "any")}
         {field("command_line", "Command line", "any")}
+        {alert.labels && Object.keys(alert.labels).length > 0 && (
+          <fieldset>
+            <legend>Only on machines with</legend>
+            {Object.entries(alert.labels).map(([k, v]) => (
+              <label key={k} class="check">
+                <input
+                  type="checkbox"
+                  checked={k in labels}
+                  onChange={(e) => {
+                    const { [k]: _, ...rest } = labels;
+                    setLabels(e.currentTarget.checked ? { ...rest, [k]: v } : rest);
+                  }}
+                />
+                <span class="label">{visible(`${k}=${v}`)}</span>
+              </label>
+            ))}
+          </fieldset>
+        )}
         <label>
           Why
           <textarea name="reason" required rows={2} value={in_.reason} onInput={(e) => set({ ...in_, reason: e.currentTarget.value })} />

@@ -100,6 +100,9 @@ export const getNode = (id: string) => call<Node>("GET", `/api/v1/nodes/${at(id)
 export const queryEvents = (text: string, since: string, limit: number, signal: AbortSignal, each: (rows: Event[]) => void) =>
   lines("/api/v1/events/query" + query({ query: text, since, limit }), signal, each);
 
+/** Fails if the query is not one. */
+export const checkQuery = (text: string) => queryEvents(text, "1s", 1, AbortSignal.timeout(10_000), () => {});
+
 /** The address of the stream of server-sent events; events asks for a sample of these too. */
 export const streamAddress = (events: boolean, text: string) =>
   "/api/v1/stream" + query({ topics: events ? "alerts,nodes,events" : "alerts,nodes", query: events ? text : "" });

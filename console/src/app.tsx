@@ -11,7 +11,8 @@ import { Login, NewPassword } from "./login";
 import { Nodes } from "./nodes";
 import { link, usePlace } from "./route";
 import { StatusPage } from "./status";
-import { Dot, Empty } from "./ui";
+import { chooseTheme, chosenTheme, themes } from "./theme";
+import { Dot, Empty, Shown } from "./ui";
 import type { Session, Status } from "./types";
 
 export function App() {
@@ -116,7 +117,7 @@ function Frame({ session, loggedOut }: { session: Session; loggedOut: () => void
           </a>
         ))}
         <div class="who">
-          <Theme />
+          <ThemeButton />
           <div>
             <strong>{session.username}</strong>
             <span class="muted">{session.role}</span>
@@ -134,12 +135,12 @@ function Frame({ session, loggedOut }: { session: Session; loggedOut: () => void
         )}
         {connected && status && !status.ok && (
           <p class="strip bad" role="status">
-            {status.problems[0]}
+            <Shown of={status.problems[0]} />
             {status.problems.length > 1 && ` (and ${status.problems.length - 1} more)`}
             <a {...link("/status")}>Status</a>
           </p>
         )}
-        <main id="page">
+        <main id="page" tabIndex={-1}>
           {page === "alerts" && <Alerts session={session} id={path[1]} params={params} status={status} />}
           {page === "nodes" && <Nodes id={path[1]} status={status} />}
           {page === "events" && <Events params={params} />}
@@ -152,15 +153,14 @@ function Frame({ session, loggedOut }: { session: Session; loggedOut: () => void
   );
 }
 
-const themes = ["", "light", "dark"] as const;
-
-/** Follows the system until somebody chooses. */
-function Theme() {
-  const [theme, set] = useState(() => localStorage.getItem("theme") ?? "");
-  useEffect(() => {
-    document.documentElement.dataset.theme = theme;
-    localStorage.setItem("theme", theme);
-  }, [theme]);
+/** Goes round: the system's colours, light, dark. */
+function ThemeButton() {
+  const [theme, set] = useState(chosenTheme);
+  const next = () => {
+    const t = themes[(themes.indexOf(theme) + 1) % themes.length]!;
+    chooseTheme(t);
+    set(t);
+  };
   const name = theme || "system";
   return (
     <button
@@ -168,7 +168,7 @@ function Theme() {
       class="quiet"
       title={`Colours: ${name}`}
       aria-label={`Colours: ${name}`}
-      onClick={() => set(themes[(themes.indexOf(theme as "") + 1) % themes.length]!)}
+      onClick={next}
     >
       <Icon
         path={

@@ -41,6 +41,7 @@ function useSample(on: boolean, query: string) {
   }, [on, query]);
   useLive("events", (sample: { rows: Event[]; skipped: number }) => {
     if (!on) return;
+    setFailure("");
     setSkipped((n) => n + sample.skipped);
     setRows((old) => [...sample.rows.toReversed(), ...old].slice(0, most));
   });

@@ -1,7 +1,7 @@
 // The one stream of server-sent events of this tab.
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { getSession, streamAddress } from "./api";
+import { checkQuery, getSession, streamAddress, type Problem } from "./api";
 
 type Listener = (data: any) => void;
 
@@ -38,6 +38,7 @@ function open() {
   });
   s.addEventListener("lost", () => tell("resync", null));
   for (const name of names) s.addEventListener(name, (e) => tell(name, JSON.parse((e as MessageEvent).data)));
+  s.addEventListener("problem", (e) => eventsLost(JSON.parse(e.data)));
   s.onerror = () => {
     if (s !== source) return;
     // A browser comes back by itself only while it believes in the stream, and
@@ -78,16 +79,38 @@ export function disconnect() {
   source = undefined;
 }
 
-/** Asks for a sample of the events too, those of a LogsQL filter. */
+/** Asks for a sample of the events too, those of a LogsQL filter. A filter
+ * that is none is a problem of its own, and not the stream's end. */
 export function watchEvents(on: boolean, text: string) {
   if (wanted.events === on && wanted.query === text) return;
-  wanted = { events: on, query: text };
-  if (!source) return;
-  // Alerts that change between the two streams would be missed. A wish that is
-  // changed again at once opens only one.
-  gap = true;
-  clearTimeout(timer);
-  timer = setTimeout(open, 0);
+  const wish = { events: on, query: text };
+  wanted = wish;
+  // A wish that is changed again at once opens nothing.
+  setTimeout(async () => {
+    if (wanted !== wish || !source) return;
+    if (on && text) {
+      try {
+        await checkQuery(text);
+      } catch (e) {
+        if (wanted === wish && (e as Problem).status === 400) {
+          wanted = { events: false, query: "" };
+          tell("problem", { detail: (e as Problem).message });
+        } else if (wanted !== wish) return;
+      }
+      if (!source) return;
+    }
+    // Alerts that change between the two streams would be missed.
+    gap = true;
+    open();
+  }, 0);
+}
+
+/** Milliseconds until events are asked for again after the server lost them. */
+const eventsWait = 5000;
+
+function eventsLost(p: { status?: number }) {
+  const lost = source;
+  if ((p.status ?? 0) >= 500) setTimeout(() => lost && lost === source && open(), eventsWait);
 }
 
 /** Calls f with what the stream carries, while the component is there. */
