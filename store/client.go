@@ -101,9 +101,6 @@ func (c *Client) stream(ctx context.Context, call string, in any, each func(line
 	lines := bufio.NewScanner(response.Body)
 	lines.Buffer(make([]byte, 0, 16<<10), maxLine)
 	for lines.Scan() {
-		if len(lines.Bytes()) == 0 {
-			continue // a heartbeat
-		}
 		if err := each(lines.Bytes()); err != nil {
 			return nil, err
 		}
@@ -145,8 +142,16 @@ func (c *Client) Query(ctx context.Context, q Query, each func(row []byte) error
 // each takes them are dropped and counted in Stats.
 func (c *Client) Tail(ctx context.Context, t TailRequest, each func(row []byte) error) error {
 	_, err := c.stream(ctx, "events.tail", t, each)
-	if ctx.Err() != nil {
+	return untilEnd(ctx, err)
+}
+
+// untilEnd is the error of a stream that only its caller ends.
+func untilEnd(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
 		return nil
+	case err == nil:
+		return fmt.Errorf("%w: the store ended the stream", ErrUnavailable)
 	}
 	return err
 }
@@ -197,10 +202,7 @@ func (c *Client) WatchAlerts(ctx context.Context, after int64, f cases.AlertFilt
 		}
 		return each(a)
 	})
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
+	return untilEnd(ctx, err)
 }
 
 // ChangeAlerts sets the state of alerts, or comments on them, and returns how

@@ -470,10 +470,14 @@ func TestSnapshot(t *testing.T) {
 	add(t, s, m.Batch(20, base.Add(-3*day).UnixNano()), 1, Position{})
 	awaitDurable(t, s)
 	dir := filepath.Join(t.TempDir(), "copy")
-	if err := s.Snapshot(dir); err != nil {
+	frozen := s.Freeze()
+	add(t, s, m.Batch(20, base.UnixNano()), 1, Position{}) // after it
+	if err := s.Thaw(frozen, dir); err != nil {
 		t.Fatal(err)
 	}
-	add(t, s, m.Batch(20, base.UnixNano()), 1, Position{}) // after it
+	if left := s.engine.PartitionSnapshotList(); len(left) != 0 {
+		t.Errorf("snapshots left: %v", left)
+	}
 	c := s.config
 	c.Dir = dir
 	restored, err := Open(c, 0, Deps{Now: func() time.Time { return base }})

@@ -75,21 +75,31 @@ func (s *Store) drop(name string) error {
 	return emptyTrash(s.config.Dir)
 }
 
-// Snapshot writes a copy of the database below dir, which must not exist. What
-// is on disk already is linked where dir is on the same file system, so that
-// it costs neither time nor room. Everything added must be durable.
-func (s *Store) Snapshot(dir string) error {
-	for _, snapshot := range s.engine.PartitionSnapshotMustCreate("") {
+// Freeze takes a snapshot of every day, for Thaw. Everything added must be
+// durable. It costs little: files are linked.
+func (s *Store) Freeze() []string { return s.engine.PartitionSnapshotMustCreate("") }
+
+// Thaw copies snapshots to a database below dir, which must not exist, and
+// deletes them. Files are linked where dir is on the same file system: the
+// engine never changes one.
+func (s *Store) Thaw(snapshots []string, dir string) error {
+	var err error
+	for _, snapshot := range snapshots {
 		name := filepath.Base(filepath.Dir(filepath.Dir(snapshot))) // <day>/snapshots/<name>
-		err := copyTree(snapshot, filepath.Join(dir, "logs", "partitions", name))
-		if err = errors.Join(err, s.engine.PartitionSnapshotDelete(snapshot)); err != nil {
-			return fmt.Errorf("back up events of %s: %w", name, err)
+		if err == nil {
+			if err = copyTree(snapshot, filepath.Join(dir, "logs", "partitions", name)); err != nil {
+				err = fmt.Errorf("copy events of %s: %w", name, err)
+			}
 		}
+		err = errors.Join(err, s.engine.PartitionSnapshotDelete(snapshot))
+	}
+	if err != nil {
+		return err
 	}
 	return os.MkdirAll(filepath.Join(dir, "logs", "partitions"), 0o700)
 }
 
-// copyTree copies files by link where possible: the engine never changes one.
+// copyTree copies files, by link where possible.
 func copyTree(from, to string) error {
 	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
