@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/hauberk/hauberk/internal/need"
 )
@@ -279,6 +280,33 @@ func TestOtherPages(t *testing.T) {
 	b.shot("status-bad")
 	b.run(chromedp.Click(`nav a[href="/alerts"]:not(.brand)`))
 	b.see("ingest is stopped: disk is at its reserve")
+	b.faultless(f.URL)
+}
+
+// TestKeys moves and acts without a mouse, then on a small screen.
+func TestKeys(t *testing.T) {
+	f := startFake(t)
+	f.raise("a1", "a2", "a3", "a4", "a5", "a6", "a7")
+	b := openBrowser(t)
+	b.logIn(f.URL)
+	b.see("Reverse shell by bash")
+	b.run(chromedp.KeyEvent("j"), chromedp.KeyEvent("j"))
+	b.see("sh -c 'id; cat /etc/shadow'")
+	b.run(chromedp.KeyEvent("c"), chromedp.WaitVisible(`.head .state.closed`))
+	b.run(chromedp.KeyEvent(kb.Escape), chromedp.WaitVisible(`.panel.idle`))
+	b.gone("Service user reads the shadow file")
+	b.run(chromedp.KeyEvent("/"), chromedp.KeyEvent("temporary"))
+	b.gone("Reverse shell by bash")
+	b.see("Script run from a temporary folder")
+	b.run(chromedp.KeyEvent(kb.Escape), chromedp.KeyEvent("j"))
+	b.see("cut by the node; 4096 bytes in all")
+	b.shot("alert-long")
+	b.run(chromedp.EmulateViewport(400, 800))
+	b.shot("alert-narrow")
+	b.run(chromedp.Click(`button[aria-label="Back to the list"]`), chromedp.WaitVisible(`.list`))
+	b.shot("alerts-narrow")
+	b.run(chromedp.Navigate(f.URL + "/nowhere"))
+	b.see("There is no such page")
 	b.faultless(f.URL)
 }
 

@@ -3,10 +3,10 @@
 import { useEffect, useState } from "preact/hooks";
 import { changeAlert, exceptAlert, getAlert } from "./api";
 import { Fields } from "./fields";
-import { clock, exactly, instant, text, visible } from "./format";
+import { clock, instant, text, visible } from "./format";
 import { useLive } from "./live";
 import { link } from "./route";
-import { Ago, Dialog, Empty, Facts, Failure, Labels, SeverityTag, Shown, StateTag, Tree, useNow } from "./ui";
+import { Ago, Dialog, Empty, eventsOf, Facts, Failure, Labels, SeverityTag, Shown, StateTag, Tree, useNow } from "./ui";
 import type { Alert, AlertDetail, Change, Evidence, Session, State } from "./types";
 
 export function AlertPanel({ id, session, back }: { id: string; session: Session; back: () => void }) {
@@ -70,7 +70,7 @@ export function AlertPanel({ id, session, back }: { id: string; session: Session
         </p>
       )}
       <h2>Process tree</h2>
-      <Tree of={alert.tree} />
+      <Tree of={alert.tree} node={alert.node} />
       <h2>Timeline</h2>
       <Timeline alert={alert} />
       <Texts title="What else it could be" of={alert.false_positives} />
@@ -267,7 +267,7 @@ function Timeline({ alert }: { alert: AlertDetail }) {
           <time dateTime={time} title={instant(time)}>
             {clock(time)}
           </time>
-          {evidence && <EvidenceEntry of={evidence} />}
+          {evidence && <EvidenceEntry of={evidence} node={alert.node} />}
           {change && (
             <span>
               {change.by ? <strong><Shown of={change.by} /></strong> : "Alert"} {change.action}
@@ -282,7 +282,7 @@ function Timeline({ alert }: { alert: AlertDetail }) {
 
 const telling = ["file.path", "hauberk.file.new_path", "destination.ip", "destination.port", "source.ip", "user.name", "hauberk.denied.operation", "dns.question.name", "url.original", "message"];
 
-function EvidenceEntry({ of }: { of: Evidence }) {
+function EvidenceEntry({ of, node }: { of: Evidence; node: string }) {
   const shown = telling.filter((name) => of.event[name] !== undefined);
   const entity = text(of.event["process.entity_id"]);
   return (
@@ -298,9 +298,7 @@ function EvidenceEntry({ of }: { of: Evidence }) {
         ))}
       </summary>
       <Fields of={of.event} />
-      {entity && (
-        <a {...link("/events?mode=history&since=24h&q=" + encodeURIComponent(exactly("process.entity_id", entity)))}>What else this process did</a>
-      )}
+      {entity && <a {...link(eventsOf(entity, node))}>What else this process did</a>}
     </details>
   );
 }

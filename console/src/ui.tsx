@@ -95,8 +95,10 @@ export function Facts({ rows }: { rows: [string, ComponentChildren][] }) {
   );
 }
 
-/** What a process did: its events in the history. */
-export const eventsOf = (p: Process) => "/events?mode=history&since=24h&q=" + encodeURIComponent(exactly("process.entity_id", p.entity_id));
+/** What a process did: its events in the history. A process is known by its
+ * entity id on its node only. */
+export const eventsOf = (entity: string, node: string) =>
+  "/events?mode=history&since=24h&q=" + encodeURIComponent(`${exactly("process.entity_id", entity)} ${exactly("host.id", node)}`);
 
 /** Argument bytes shown at first; more on demand. */
 const argsShown = 1200;
@@ -139,7 +141,7 @@ function Command({ of: p }: { of: Process }) {
 }
 
 /** A process with its ancestors, the oldest first, each below its parent. */
-export function Tree({ of }: { of: Process[] }) {
+export function Tree({ of, node }: { of: Process[]; node: string }) {
   if (!of.length) return <p class="muted">No process caused this.</p>;
   return (
     <ol class="tree" aria-label="Process tree, the oldest ancestor first">
@@ -148,7 +150,7 @@ export function Tree({ of }: { of: Process[] }) {
           <div class="process">
             <Command of={p} />
             <div class="about">
-              <a {...link(eventsOf(p))} title="What this process did">
+              <a {...link(eventsOf(p.entity_id, node))} title="What this process did">
                 pid {p.pid}
               </a>
               <span class={p.uid === 0 ? "root" : ""}>
