@@ -40,6 +40,7 @@ type memoryBus struct {
 	changed  chan struct{}
 	messages map[string][]bus.Message
 	fill     float64
+	asked    int // times for fill
 	fillErr  error
 	refuse   error // answer to everything published
 }
@@ -63,7 +64,19 @@ func (b *memoryBus) PublishAsync(_ context.Context, m bus.Message, done func(err
 func (b *memoryBus) Fill(context.Context) (float64, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.asked++
+	close(b.changed)
+	b.changed = make(chan struct{})
 	return b.fill, b.fillErr
+}
+
+// askedAgain waits until a gateway asks how full the bus is.
+func (b *memoryBus) askedAgain(t testing.TB) {
+	t.Helper()
+	b.mu.Lock()
+	before := b.asked
+	b.mu.Unlock()
+	b.await(t, "", "a question for fill", func([]bus.Message) bool { return b.asked > before })
 }
 
 func (b *memoryBus) set(change func(*memoryBus)) {
