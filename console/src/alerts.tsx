@@ -163,7 +163,7 @@ export function Alerts({ session, id, params, status }: Props) {
             placeholder="Rule, summary or host"
             value={filter.text}
             onInput={(e) => narrow({ text: e.currentTarget.value })}
-            onKeyDown={(e) => e.key === "Escape" && e.currentTarget.blur()}
+            onKeyDown={(e) => (e.key === "Escape" || e.key === "Enter") && e.currentTarget.blur()}
           />
           {(["technique", "rule", "node"] as const).map(
             (name) =>
