@@ -100,8 +100,8 @@ export function Facts({ rows }: { rows: [string, ComponentChildren][] }) {
 export const eventsOf = (entity: string, node: string) =>
   "/events?mode=history&since=24h&q=" + encodeURIComponent(`${exactly("process.entity_id", entity)} ${exactly("host.id", node)}`);
 
-/** Argument bytes shown at first; more on demand. */
-const argsShown = 1200;
+/** Characters of arguments shown at first; more on demand. */
+const argsShown = 600;
 
 function Command({ of: p }: { of: Process }) {
   const [all, setAll] = useState(false);
