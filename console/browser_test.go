@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/performance"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -26,7 +28,7 @@ const patience = 60 * time.Second
 
 // browser is a tab of a real Chromium, with what went wrong in it.
 type browser struct {
-	t   *testing.T
+	t   testing.TB
 	ctx context.Context
 
 	mu       sync.Mutex
@@ -34,7 +36,7 @@ type browser struct {
 	wrong    []string
 }
 
-func openBrowser(t *testing.T) *browser {
+func openBrowser(t testing.TB) *browser {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(need.Program(t, "chromium")), chromedp.NoSandbox, chromedp.DisableGPU,
@@ -326,4 +328,44 @@ func TestComesBack(t *testing.T) {
 	f.restart()
 	b.see("Reverse shell by bash")
 	b.gone("The connection to the server broke")
+}
+
+// BenchmarkLive shows what the live page costs: samples of 100 rows, five a
+// second, which is the most the API sends. An operation is one sample; the
+// page's main thread should be busy below 10 % of the time.
+func BenchmarkLive(b *testing.B) {
+	f := startFake(b)
+	page := openBrowser(b)
+	page.logIn(f.URL)
+	page.see("No alerts yet")
+	page.press("Events")
+	f.streams(page.ctx, 1, 1)
+	rows := append(slices.Clone(f.events), f.events...)[:100]
+	page.run(performance.Enable())
+	before, start := page.metrics(), time.Now()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for b.Loop() {
+		<-tick.C
+		f.mu.Lock()
+		f.tell("events", object{"rows": rows, "skipped": 0}, true)
+		f.mu.Unlock()
+	}
+	after, passed := page.metrics(), time.Since(start).Seconds()
+	b.ReportMetric(100*(after["TaskDuration"]-before["TaskDuration"])/passed, "%main-thread")
+	b.ReportMetric(after["JSHeapUsedSize"]/1e6, "MB-heap")
+	b.ReportMetric(after["Nodes"], "DOM-nodes")
+}
+
+func (b *browser) metrics() map[string]float64 {
+	b.t.Helper()
+	out := map[string]float64{}
+	b.run(chromedp.ActionFunc(func(ctx context.Context) error {
+		list, err := performance.GetMetrics().Do(ctx)
+		for _, m := range list {
+			out[m.Name] = m.Value
+		}
+		return err
+	}))
+	return out
 }

@@ -34,7 +34,7 @@ const (
 // console is tested without the centre behind it. TestRecordedAnswersFit
 // holds the recordings to api/openapi.yaml.
 type fake struct {
-	t        *testing.T
+	t        testing.TB
 	URL      string
 	alerts   []object // recorded, raised one by one
 	events   []object
@@ -58,7 +58,7 @@ type tab struct {
 	events   bool
 }
 
-func startFake(t *testing.T) *fake {
+func startFake(t testing.TB) *fake {
 	t.Helper()
 	f := &fake{t: t, password: oncePassword, must: true, version: 100, tabs: map[*tab]struct{}{}, changed: make(chan struct{}), except: []object{}}
 	record(t, "alerts", &f.alerts)
@@ -71,7 +71,7 @@ func startFake(t *testing.T) *fake {
 }
 
 // record reads a recording and shifts its times.
-func record(t *testing.T, name string, to any) {
+func record(t testing.TB, name string, to any) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", name+".json"))
 	if err != nil {

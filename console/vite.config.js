@@ -12,5 +12,4 @@ export default defineConfig({
       output: { entryFileNames: "app.js", chunkFileNames: "[name].js", assetFileNames: "app[extname]" },
     },
   },
-  server: { proxy: { "/api": { target: "https://127.0.0.1:8443", secure: false } } },
 });
