@@ -31,6 +31,7 @@ type scene struct {
 	Stdin     string   `yaml:"stdin"`
 	Script    string   `yaml:"script"`
 	Memory    bool     `yaml:"memory"`
+	Snapshot  bool     `yaml:"snapshot"`
 	Container string   `yaml:"container"`
 	CWD       string   `yaml:"cwd"`
 
@@ -97,7 +98,7 @@ func (s *scene) event() (*event.Event, error) {
 	switch {
 	case s.Exec.given:
 		e.Process.Args = []byte(strings.Join(s.Exec.list, "\x00"))
-		e.Body = &event.Event_Exec{Exec: &event.ProcessExec{Script: []byte(s.Script), SocketStdio: s.Sockets, Stdin: []byte(s.Stdin), FromMemory: s.Memory}}
+		e.Body = &event.Event_Exec{Exec: &event.ProcessExec{Script: []byte(s.Script), SocketStdio: s.Sockets, Stdin: []byte(s.Stdin), FromMemory: s.Memory, Snapshot: s.Snapshot}}
 	case s.File != "":
 		action, ok := event.FileAction_value["FILE_ACTION_"+strings.ToUpper(s.Action)]
 		if !ok {
