@@ -30,7 +30,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // file is one file of dist, ready to be served.
 type file struct {
 	kind  string
-	etag  string
+	etag  string // weak: the same for the plain and the gzipped content
 	plain []byte
 	gzip  []byte // nil where it does not pay
 }
@@ -61,7 +61,7 @@ func Handler() http.Handler {
 		name := strings.TrimPrefix(path.Clean(q.URL.Path), "/")
 		f, ok := files[name]
 		if !ok {
-			if path.Ext(name) != "" {
+			if path.Ext(name) != "" && !strings.Contains(name, "/") { // dist has no folders, pages have
 				http.Error(w, "no such file", http.StatusNotFound)
 				return
 			}
@@ -82,7 +82,7 @@ func load(dist fs.FS) (map[string]*file, error) {
 			return err
 		}
 		sum := sha256.Sum256(content)
-		f := &file{kind: mime.TypeByExtension(path.Ext(name)), etag: `"` + hex.EncodeToString(sum[:12]) + `"`, plain: content}
+		f := &file{kind: mime.TypeByExtension(path.Ext(name)), etag: `W/"` + hex.EncodeToString(sum[:12]) + `"`, plain: content}
 		if f.gzip, err = compress(content); err != nil {
 			return err
 		}
@@ -126,7 +126,7 @@ func (f *file) serve(w http.ResponseWriter, q *http.Request) {
 	h.Set("Vary", "Accept-Encoding")
 	h.Set("ETag", f.etag)
 	for _, tag := range strings.Split(q.Header.Get("If-None-Match"), ",") {
-		if strings.TrimPrefix(strings.TrimSpace(tag), "W/") == f.etag {
+		if strings.TrimSpace(tag) == f.etag {
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}

@@ -53,7 +53,7 @@ func TestHandler(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"/", "/alerts", "/alerts/abc", "/nodes/../events", "/index.html"} {
+	for _, path := range []string{"/", "/alerts", "/alerts/abc", "/nodes/../events", "/alerts/a.js", "/index.html"} {
 		w := get(path)
 		if w.Code != 200 || w.Body.String() != string(index) || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/html") {
 			t.Errorf("%s: %d %s", path, w.Code, w.Header().Get("Content-Type"))
@@ -77,8 +77,12 @@ func TestHandler(t *testing.T) {
 	if script.Header().Get("Content-Encoding") != "gzip" || !strings.Contains(script.Header().Get("Content-Type"), "javascript") {
 		t.Errorf("app.js: %v", script.Header())
 	}
-	if w := get("/app.js", "If-None-Match", `"x", W/`+script.Header().Get("ETag")); w.Code != 304 || w.Body.Len() != 0 {
+	if w := get("/app.js", "If-None-Match", `"x", `+script.Header().Get("ETag")); w.Code != 304 || w.Body.Len() != 0 {
 		t.Errorf("app.js again: %d", w.Code)
+	}
+	plain := get("/app.js")
+	if plain.Header().Get("Content-Encoding") != "" || plain.Body.Len() <= script.Body.Len() || plain.Header().Get("Vary") != "Accept-Encoding" {
+		t.Errorf("app.js for a browser without gzip: %v", plain.Header())
 	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("POST", "/", nil))

@@ -1,7 +1,8 @@
 // The frame around every page: who is logged in, navigation, how the platform
 // is.
 
-import { useEffect, useState } from "preact/hooks";
+import type { ComponentChildren } from "preact";
+import { useEffect, useErrorBoundary, useState } from "preact/hooks";
 import { getSession, logOut, Problem, whenLoggedOut } from "./api";
 import { Alerts } from "./alerts";
 import { Events } from "./events";
@@ -141,15 +142,28 @@ function Frame({ session, loggedOut }: { session: Session; loggedOut: () => void
           </p>
         )}
         <main id="page" tabIndex={-1}>
-          {page === "alerts" && <Alerts session={session} id={path[1]} params={params} status={status} />}
-          {page === "nodes" && <Nodes id={path[1]} status={status} />}
-          {page === "events" && <Events params={params} />}
-          {page === "exceptions" && <Exceptions session={session} />}
-          {page === "status" && <StatusPage status={status} />}
-          {!pages.some(([p]) => p === page) && <Empty title="There is no such page">{path.join("/")}</Empty>}
+          <Guard key={page}>
+            {page === "alerts" && <Alerts session={session} id={path[1]} params={params} status={status} />}
+            {page === "nodes" && <Nodes id={path[1]} status={status} />}
+            {page === "events" && <Events params={params} />}
+            {page === "exceptions" && <Exceptions session={session} />}
+            {page === "status" && <StatusPage status={status} />}
+            {!pages.some(([p]) => p === page) && <Empty title="There is no such page">{path.join("/")}</Empty>}
+          </Guard>
         </main>
       </div>
     </div>
+  );
+}
+
+/** Keeps a fault of one page from taking the others with it. */
+function Guard({ children }: { children: ComponentChildren }) {
+  const [fault, again] = useErrorBoundary();
+  if (!fault) return <>{children}</>;
+  return (
+    <Empty title="This page failed">
+      It is a fault of the console: {String(fault)}. <button type="button" onClick={again}>Try again</button>
+    </Empty>
   );
 }
 

@@ -1,6 +1,7 @@
 // How the platform itself is.
 
 import { bytes, instant, number } from "./format";
+import { link } from "./route";
 import { Dot, Empty, Facts, Shown } from "./ui";
 import type { Status } from "./types";
 
@@ -64,6 +65,18 @@ export function StatusPage({ status }: { status: Status | null }) {
               </p>
             </>
           )}
+          {status.alerts && (
+            <>
+              <h2>Alerts</h2>
+              <Facts
+                rows={[
+                  ["Open", <a {...link("/alerts")}>{number(status.alerts.state.open ?? 0)}</a>],
+                  ["Acknowledged", <a {...link("/alerts?state=acknowledged")}>{number(status.alerts.state.acknowledged ?? 0)}</a>],
+                  ["In all", <a {...link("/alerts?state=all")}>{number(status.alerts.total)}</a>],
+                ]}
+              />
+            </>
+          )}
           <h2>Server</h2>
           <Facts
             rows={[
@@ -75,6 +88,23 @@ export function StatusPage({ status }: { status: Status | null }) {
             ]}
           />
         </section>
+        {status.counters && Object.keys(status.counters).length > 0 && (
+          <section class="card">
+            <h2>Counters</h2>
+            <table class="grid plain counters">
+              <tbody>
+                {Object.entries(status.counters)
+                  .sort()
+                  .map(([name, n]) => (
+                    <tr key={name}>
+                      <td class="mono">{name}</td>
+                      <td class="numeric">{number(n)}</td>
+                    </tr>
+                  ))}
+              </tbody>
+            </table>
+          </section>
+        )}
       </div>
     </div>
   );
