@@ -313,6 +313,29 @@ func TestKeys(t *testing.T) {
 	b.faultless(f.URL)
 }
 
+// TestViewer: who may only read is offered nothing else, and what hides in a
+// text is shown to them too.
+func TestViewer(t *testing.T) {
+	f := startFake(t)
+	f.role = "viewer"
+	f.alerts[0]["summary"] = "a\t\r\x7f\u00ad\u061c\u200b\u2066\ufeff\U000e0041z <b>no</b>"
+	f.raise("a1")
+	b := openBrowser(t)
+	b.logIn(f.URL)
+	b.see(`a\t\r\x7f\xad\u061c\u200b\u2066\ufeff\u{e0041}z <b>no</b>`)
+	b.choose("Reverse shell by bash")
+	b.see("gunicorn")
+	b.run(chromedp.KeyEvent("c"), chromedp.WaitNotPresent(`.actions`))
+	b.press("Exceptions")
+	b.see("Nothing is silenced")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.raised[0]["state"] != "open" {
+		t.Errorf("a viewer's key made the alert %v", f.raised[0]["state"])
+	}
+	b.faultless(f.URL)
+}
+
 // TestComesBack: a server that restarts is found again, and what happened
 // meanwhile is shown.
 func TestComesBack(t *testing.T) {

@@ -43,6 +43,7 @@ type fake struct {
 	mu       sync.Mutex
 	password string
 	must     bool
+	role     string
 	raised   []object
 	nodes    []object
 	except   []object
@@ -60,7 +61,7 @@ type tab struct {
 
 func startFake(t testing.TB) *fake {
 	t.Helper()
-	f := &fake{t: t, password: oncePassword, must: true, version: 100, tabs: map[*tab]struct{}{}, changed: make(chan struct{}), except: []object{}}
+	f := &fake{t: t, password: oncePassword, must: true, role: "admin", version: 100, tabs: map[*tab]struct{}{}, changed: make(chan struct{}), except: []object{}}
 	record(t, "alerts", &f.alerts)
 	record(t, "events", &f.events)
 	record(t, "status", &f.status)
@@ -278,7 +279,7 @@ func (f *fake) routes() http.Handler {
 }
 
 func (f *fake) session() object {
-	return object{"username": "admin", "role": "admin", "via": "session", "must_change_password": f.must, "version": "test"}
+	return object{"username": "admin", "role": f.role, "via": "session", "must_change_password": f.must, "version": "test"}
 }
 
 func (f *fake) logIn(w http.ResponseWriter, q *http.Request) {
