@@ -64,7 +64,7 @@ func (s *script) Publish(_ context.Context, messages ...bus.Message) error {
 			return errors.New("the key is not the fingerprint")
 		}
 		s.published = append(s.published, a)
-		m.Offset = int64(len(s.log[m.Topic]))
+		m.Offset, m.Time = int64(len(s.log[m.Topic])), time.Now()
 		s.log[m.Topic] = append(s.log[m.Topic], m)
 	}
 	return nil

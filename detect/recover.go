@@ -59,7 +59,7 @@ func (d *Detect) restore(ctx context.Context) error {
 			}
 			err := d.replayUntil(ctx, bus.Alerts, p.Partition, max(p.Start, p.End-restoreDepth), p.End, func(m bus.Message) {
 				a := &event.Alert{}
-				if a.UnmarshalVT(m.Value) == nil && d.engine.Restore(a, now) {
+				if a.UnmarshalVT(m.Value) == nil && d.engine.Restore(a, m.Time, now) {
 					d.count.restored.Inc()
 				}
 			})

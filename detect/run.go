@@ -40,7 +40,7 @@ import (
 //
 // What a crash can cost, and why that is harmless: repeats counted in the last
 // Fold.Interval before it are missing in an alert's count (the alert itself
-// was published when it opened); an alert older than Fold.Window or further
+// was published when it opened); an alert last published before Fold.Window or further
 // back than restoreDepth opens anew; alerts waiting in an output's queue do
 // not reach that output, but are in the store.
 const (

@@ -35,15 +35,15 @@ func TestCheck(t *testing.T) {
 	node := sampleNode()
 	for _, test := range []struct {
 		name  string
-		batch Batch
+		batch *Batch
 		ok    bool
 	}{
-		{"good", Batch{Node: node[:], FirstSequence: 1, Events: []*Event{{}}}, true},
-		{"empty", Batch{Node: node[:], FirstSequence: 1}, true},
-		{"short node", Batch{Node: node[:15], FirstSequence: 1}, false},
-		{"no sequence", Batch{Node: node[:]}, false},
-		{"overflow", Batch{Node: node[:], FirstSequence: math.MaxUint64, Events: []*Event{{}, {}}}, false},
-		{"overflow by skips", Batch{Node: node[:], FirstSequence: math.MaxUint64 - 5, Events: []*Event{{}, {Skip: 10}}}, false},
+		{"good", &Batch{Node: node[:], FirstSequence: 1, Events: []*Event{{}}}, true},
+		{"empty", &Batch{Node: node[:], FirstSequence: 1}, true},
+		{"short node", &Batch{Node: node[:15], FirstSequence: 1}, false},
+		{"no sequence", &Batch{Node: node[:]}, false},
+		{"overflow", &Batch{Node: node[:], FirstSequence: math.MaxUint64, Events: []*Event{{}, {}}}, false},
+		{"overflow by skips", &Batch{Node: node[:], FirstSequence: math.MaxUint64 - 5, Events: []*Event{{}, {Skip: 10}}}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if err := test.batch.Check(); (err == nil) != test.ok {

@@ -136,7 +136,9 @@ func (e *Engine) Counters() Counters {
 func (e *Engine) Folds() int { return e.folder.Len() }
 
 // Restore takes an alert published before this process began.
-func (e *Engine) Restore(a *event.Alert, now time.Time) bool { return e.folder.Restore(a, now) }
+func (e *Engine) Restore(a *event.Alert, published, now time.Time) bool {
+	return e.folder.Restore(a, published, now)
+}
 
 // Drain appends the alerts whose count has grown since they were published.
 func (e *Engine) Drain(out []*event.Alert) []*event.Alert { return e.folder.Drain(out) }

@@ -232,14 +232,16 @@ func (f *Folder) Drain(out []*event.Alert) []*event.Alert {
 
 // Restore takes an alert that was published before this process began. Of
 // several publications of one alert the one with the highest count stays, of
-// several alerts with one fingerprint the newest.
-func (f *Folder) Restore(a *event.Alert, now time.Time) bool {
+// several alerts with one fingerprint the newest. An alert last published
+// before the window is closed; its events may be much older, as those of a
+// program that ran long before its node began to watch.
+func (f *Folder) Restore(a *event.Alert, published, now time.Time) bool {
 	raw, err := hex.DecodeString(a.GetFingerprint())
 	last, err2 := event.ParseID(a.GetLastEvent())
 	if err != nil || err2 != nil || len(raw) != len(Fingerprint{}) {
 		return false // made by a sensor, or by something older
 	}
-	if now.UnixNano()-a.LastSeen > int64(f.limits.Window) {
+	if now.Sub(published) > f.limits.Window {
 		return false
 	}
 	fp := Fingerprint(raw)

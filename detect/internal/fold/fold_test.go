@@ -85,7 +85,7 @@ func TestRedeliveryChangesNothing(t *testing.T) {
 	// A new process that restores what was published.
 	b := New(limits)
 	for _, p := range published {
-		b.Restore(p, at(0))
+		b.Restore(p, at(0), at(0))
 	}
 	out := run(b, 4, 12)
 	if len(out) == 0 || out[len(out)-1].Count != 12 || out[len(out)-1].Id != alert.Id {
@@ -104,18 +104,20 @@ func TestRestoreKeepsTheNewest(t *testing.T) {
 		return &event.Alert{Id: name, Fingerprint: Fingerprint{7}.String(), Count: count, LastSeen: seen, LastEvent: id}
 	}
 	for _, step := range []struct {
-		a    *event.Alert
-		want bool
+		a         *event.Alert
+		published time.Duration
+		want      bool
 	}{
-		{alert("a", 2, 20), true},
-		{alert("a", 1, 10), false},
-		{alert("b", 1, 30), true},
-		{alert("a", 5, 25), false},
-		{alert("c", 1, -2*int64(time.Hour)), false},
-		{&event.Alert{Fingerprint: "zz", LastEvent: id}, false},
-		{&event.Alert{Fingerprint: Fingerprint{7}.String()}, false},
+		{alert("a", 2, 20), 0, true},
+		{alert("a", 1, 10), 0, false},
+		{alert("b", 1, 30), 0, true},
+		{alert("a", 5, 25), 0, false},
+		{alert("c", 1, 40), -2 * time.Hour, false},
+		{alert("d", 1, 50), -time.Minute, true},
+		{&event.Alert{Fingerprint: "zz", LastEvent: id}, 0, false},
+		{&event.Alert{Fingerprint: Fingerprint{7}.String()}, 0, false},
 	} {
-		if got := f.Restore(step.a, at(0)); got != step.want {
+		if got := f.Restore(step.a, at(step.published), at(0)); got != step.want {
 			t.Errorf("restore %s with count %d: %v, want %v", step.a.Id, step.a.Count, got, step.want)
 		}
 	}
