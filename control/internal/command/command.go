@@ -171,23 +171,19 @@ func (d *Desk) SetMode(ctx context.Context, m *fleet.Mode) (*fleet.Mode, error) 
 		return nil, fault.Invalidf("set mode: %w", err)
 	}
 	for {
-		last, err := d.client.Get(ctx, keyspace.Modes, append(clientv3.WithLastKey(), clientv3.WithPrefix())...)
+		all, err := d.Modes(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("set mode: %w", err)
+			return nil, err
 		}
 		now := d.now()
 		next := &fleet.Mode{
 			Epoch: uint64(max(now.Unix(), 1)), Selector: m.Selector, Stopped: m.Stopped, Author: m.Author, Reason: m.Reason,
 			Since: now.UnixNano(), Tenant: m.Tenant,
 		}
-		if len(last.Kvs) > 0 {
-			newest, err := d.openMode(last.Kvs[0].Value)
-			if err != nil {
-				return nil, err
-			}
-			next.Epoch = max(next.Epoch, newest.Epoch+1)
+		if len(all) > 0 {
+			next.Epoch = max(next.Epoch, all[len(all)-1].Epoch+1)
 		}
-		done, err := d.storeMode(ctx, next)
+		done, err := d.storeMode(ctx, next, all)
 		if err != nil {
 			return nil, err
 		}
@@ -197,7 +193,11 @@ func (d *Desk) SetMode(ctx context.Context, m *fleet.Mode) (*fleet.Mode, error) 
 	}
 }
 
-func (d *Desk) storeMode(ctx context.Context, m *fleet.Mode) (bool, error) {
+// maxDropped bounds the modes one transaction deletes; etcd takes 128
+// operations.
+const maxDropped = 100
+
+func (d *Desk) storeMode(ctx context.Context, m *fleet.Mode, earlier []*fleet.Mode) (bool, error) {
 	signed, err := fleet.SignMode(d.key, m)
 	if err != nil {
 		return false, err
@@ -208,15 +208,30 @@ func (d *Desk) storeMode(ctx context.Context, m *fleet.Mode) (bool, error) {
 	}
 	key := keyspace.Mode(m.Epoch)
 	ops := []clientv3.Op{clientv3.OpPut(key, string(value))}
-	if s, err := fleet.ParseSelector(m.Selector); err == nil && s.All() && m.Tenant == "" {
-		// What is for every node makes all earlier modes history.
-		ops = append(ops, clientv3.OpDelete(keyspace.Mode(0), clientv3.WithRange(key)))
+	for _, old := range earlier {
+		if covers(m, old) && len(ops) <= maxDropped {
+			ops = append(ops, clientv3.OpDelete(keyspace.Mode(old.Epoch)))
+		}
 	}
 	done, err := d.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).Then(ops...).Commit()
 	if err != nil {
 		return false, fmt.Errorf("set mode: %w", err)
 	}
 	return done.Succeeded, nil
+}
+
+// covers reports whether every node that old selects is selected by m, as far
+// as the texts tell: then old is history.
+func covers(m, old *fleet.Mode) bool {
+	if m.Tenant != "" && m.Tenant != old.Tenant {
+		return false
+	}
+	a, err := fleet.ParseSelector(m.Selector)
+	if err != nil {
+		return false
+	}
+	b, err := fleet.ParseSelector(old.Selector)
+	return a.All() || err == nil && a.String() == b.String()
 }
 
 func (d *Desk) openMode(value []byte) (*fleet.Mode, error) {

@@ -1,7 +1,7 @@
 // Package vault keeps the control plane's secrets in etcd, sealed: the
 // authority's key, the key that signs commands, TLS ticket keys. The key that
 // opens them is a file on each machine with a gateway, so that neither etcd
-// nor a backup of it can enrol a node or command one (docs/adr/0011).
+// nor a backup of it can enrol a node or command one (docs/adr/control-secrets.md).
 package vault
 
 import (
