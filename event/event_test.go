@@ -26,7 +26,7 @@ func TestIDText(t *testing.T) {
 			t.Errorf("ParseID(%q) = %v, want an error", bad, got)
 		}
 	}
-	if NewNodeID() == NewNodeID() || NewNodeID().IsZero() {
+	if a, b := NewNodeID(), NewNodeID(); a == b || a.IsZero() {
 		t.Error("node ids repeat")
 	}
 }

@@ -67,7 +67,7 @@ func TestMistakesAreRefused(t *testing.T) {
 		{"hidden", "bytes path = 1; // -\n", ""},
 		{"no annotation", "bytes path = 1;", "A.path: no annotation"},
 		{"a comment is no annotation", "bytes path = 1; // where\n", "A.path: no annotation"},
-		{"no OCSF path", "bytes path = 1; // ecs:file.path\n", "A.path: wants both"},
+		{"no OCSF path", "bytes path = 1; // ecs:file.path\n", "A.path: wants both an ecs"},
 		{"unknown word", "bytes path = 1; // ecs:file.path ocsf:file.path big\n", `A.path: unknown word "big"`},
 		{"one word", "bool x = 1; // ecs:x ocsf:x words:yes\n", "A.x: words: wants two"},
 		{"kind differs", "uint32 path = 1; // ecs:file.path ocsf:file.path\n", "B.path: file.path is Text here and Uint elsewhere"},

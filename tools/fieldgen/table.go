@@ -80,7 +80,7 @@ func parseOptions(comment string) (*options, error) {
 		}
 	}
 	if !o.hidden && (o.ecs == "" || o.ocsf == "") {
-		return nil, errors.New("wants both ecs: and ocsf:")
+		return nil, errors.New("wants both an ecs: and an ocsf: word")
 	}
 	if o.words != nil && len(o.words) != 2 {
 		return nil, errors.New("words: wants two, for false and true")

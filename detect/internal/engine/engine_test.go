@@ -216,7 +216,7 @@ func TestFingerprints(t *testing.T) {
 func TestSummariesAreSafeForATerminal(t *testing.T) {
 	r := &event.Record{Event: &event.Event{Process: &event.Process{Executable: []byte("/a"), Args: []byte("a\x00\x1b[31m\xff" + strings.Repeat("x", 500)), User: "e\nve"}, Body: &event.Event_Exec{}}}
 	got := summaryOf(r)
-	if strings.ContainsAny(got, "\x1b\n\xff") || len(got) > maxSummary+50 {
+	if strings.ContainsAny(got, "\x1b\n") || strings.Contains(got, "\xff") || len(got) > maxSummary+50 {
 		t.Errorf("%q", got)
 	}
 }
