@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -434,4 +436,31 @@ func TestExceptions(t *testing.T) {
 	}
 	cancel()
 	<-ended
+}
+
+// TestModesTogether sets modes from many places at once: each gets an epoch
+// of its own, and the last word is one.
+func TestModesTogether(t *testing.T) {
+	t.Parallel()
+	c := newCentre(t)
+	var wg sync.WaitGroup
+	epochs := make([]uint64, 8)
+	for i := range epochs {
+		wg.Go(func() {
+			m, err := c.Admin.SetMode(t.Context(), &fleet.Mode{Selector: "id=" + strings.Repeat(string(rune('0'+i)), 32), Stopped: true})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			epochs[i] = m.Epoch
+		})
+	}
+	wg.Wait()
+	slices.Sort(epochs)
+	if len(slices.Compact(epochs)) != 8 || epochs[0] == 0 {
+		t.Errorf("epochs %d", epochs)
+	}
+	if modes, err := c.Admin.Modes(t.Context()); err != nil || len(modes) != 8 {
+		t.Errorf("%d modes, %v", len(modes), err)
+	}
 }

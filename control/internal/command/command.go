@@ -171,7 +171,7 @@ func (d *Desk) SetMode(ctx context.Context, m *fleet.Mode) (*fleet.Mode, error) 
 		return nil, fault.Invalidf("set mode: %w", err)
 	}
 	for {
-		all, err := d.Modes(ctx)
+		all, revision, err := d.modes(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -183,7 +183,7 @@ func (d *Desk) SetMode(ctx context.Context, m *fleet.Mode) (*fleet.Mode, error) 
 		if len(all) > 0 {
 			next.Epoch = max(next.Epoch, all[len(all)-1].Epoch+1)
 		}
-		done, err := d.storeMode(ctx, next, all)
+		done, err := d.storeMode(ctx, next, all, revision)
 		if err != nil {
 			return nil, err
 		}
@@ -197,7 +197,9 @@ func (d *Desk) SetMode(ctx context.Context, m *fleet.Mode) (*fleet.Mode, error) 
 // operations.
 const maxDropped = 100
 
-func (d *Desk) storeMode(ctx context.Context, m *fleet.Mode, earlier []*fleet.Mode) (bool, error) {
+// storeMode stores a mode unless somebody stored another since that revision:
+// then its epoch might be too low.
+func (d *Desk) storeMode(ctx context.Context, m *fleet.Mode, earlier []*fleet.Mode, revision int64) (bool, error) {
 	signed, err := fleet.SignMode(d.key, m)
 	if err != nil {
 		return false, err
@@ -213,7 +215,7 @@ func (d *Desk) storeMode(ctx context.Context, m *fleet.Mode, earlier []*fleet.Mo
 			ops = append(ops, clientv3.OpDelete(keyspace.Mode(old.Epoch)))
 		}
 	}
-	done, err := d.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).Then(ops...).Commit()
+	done, err := d.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(keyspace.Modes), "<", revision+1).WithPrefix()).Then(ops...).Commit()
 	if err != nil {
 		return false, fmt.Errorf("set mode: %w", err)
 	}
@@ -244,11 +246,15 @@ func (d *Desk) openMode(value []byte) (*fleet.Mode, error) {
 
 // Modes returns the modes that still count, in order of epoch.
 func (d *Desk) Modes(ctx context.Context) ([]*fleet.Mode, error) {
-	var out []*fleet.Mode
-	_, err := etcd.List(ctx, d.client, keyspace.Modes, func(i etcd.Item) error {
+	out, _, err := d.modes(ctx)
+	return out, err
+}
+
+func (d *Desk) modes(ctx context.Context) (out []*fleet.Mode, revision int64, err error) {
+	revision, err = etcd.List(ctx, d.client, keyspace.Modes, func(i etcd.Item) error {
 		m, err := d.openMode(i.Value)
 		out = append(out, m)
 		return err
 	})
-	return out, err
+	return out, revision, err
 }
