@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,15 +28,19 @@ func anyCommand(f *link.Frame) (*fleet.SignedCommand, bool) {
 	return f.GetCommand(), f.GetCommand() != nil
 }
 
-// nothing checks that no order arrives before the answer to a heartbeat.
+// sequence makes the batches of nothing follow each other.
+var sequence atomic.Uint64
+
+// nothing checks that no order arrives before a batch is acknowledged.
 func nothing(t testing.TB, p *linktest.Peer) {
 	t.Helper()
-	p.Send(t, &link.Frame{Body: &link.Frame_Status{Status: &link.Status{}}})
-	next(t, p, "the answer to a heartbeat", func(f *link.Frame) (bool, bool) {
+	first := sequence.Add(1)
+	p.Send(t, linktest.BatchFrame(t, &event.Batch{FirstSequence: first, Class: event.Class_CLASS_BULK, Events: []*event.Event{{}}}, 0))
+	next(t, p, "the acknowledgement of a batch", func(f *link.Frame) (bool, bool) {
 		if f.GetConfig() != nil || f.GetCommand() != nil || f.GetMode() != nil {
 			t.Errorf("unexpected %v", f)
 		}
-		return true, f.GetStatusAck() != nil
+		return true, f.GetAck() != nil
 	})
 }
 

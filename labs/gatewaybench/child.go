@@ -34,9 +34,8 @@ import (
 // measure is what a process says of itself.
 type measure struct {
 	Address string  `json:",omitempty"`
-	AnonKB  float64 // anonymous resident memory after a collection
+	AnonKB  float64 `json:",omitempty"` // anonymous resident memory after a collection
 	CPU     float64 // s, user and system
-	Own     float64 // s of CPU that this measuring took after CPU was read
 	Seconds float64 `json:",omitempty"`
 }
 
@@ -75,9 +74,19 @@ func start(role, dir string) (*process, error) {
 	return c, nil
 }
 
-func (c *process) measure() (measure, error) {
+// memory makes the process collect its garbage and give back what is free,
+// and measures; what comes next is dearer than usual.
+func (c *process) memory() (measure, error) { return c.ask("memory") }
+
+// cpu measures only that.
+func (c *process) cpu() (float64, error) {
+	m, err := c.ask("cpu")
+	return m.CPU, err
+}
+
+func (c *process) ask(what string) (measure, error) {
 	var m measure
-	if _, err := fmt.Fprintln(c.in, "measure"); err != nil {
+	if _, err := fmt.Fprintln(c.in, what); err != nil {
 		return m, err
 	}
 	err := c.out.Decode(&m)
@@ -137,9 +146,12 @@ func answer(address string) error {
 		return err
 	}
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-		m, err := look()
-		if err != nil {
-			return err
+		m := measure{CPU: cpu()}
+		if lines.Text() == "memory" {
+			var err error
+			if m.AnonKB, err = memory(); err != nil {
+				return err
+			}
 		}
 		if err := out.Encode(m); err != nil {
 			return err
@@ -148,23 +160,20 @@ func answer(address string) error {
 	return nil
 }
 
-// look measures this process. The collection it makes is not the gateway's
-// work: Own says what it took.
-func look() (measure, error) {
-	m := measure{CPU: cpu()}
+// memory returns the anonymous resident memory of this process, in KB, after
+// a collection.
+func memory() (float64, error) {
 	debug.FreeOSMemory()
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
-		return m, err
+		return 0, err
 	}
 	for line := range strings.Lines(string(status)) {
 		if v, ok := strings.CutPrefix(line, "RssAnon:"); ok {
-			m.AnonKB, err = strconv.ParseFloat(strings.Fields(v)[0], 64)
-			m.Own = cpu() - m.CPU
-			return m, err
+			return strconv.ParseFloat(strings.Fields(v)[0], 64)
 		}
 	}
-	return m, errors.New("no RssAnon in /proc/self/status")
+	return 0, errors.New("no RssAnon in /proc/self/status")
 }
 
 func cpu() float64 {

@@ -134,7 +134,7 @@ func measureFloor(dir string, nodes int) (floor, error) {
 		return floor{}, err
 	}
 	defer g.end()
-	before, err := g.measure()
+	before, err := g.memory()
 	if err != nil {
 		return floor{}, err
 	}
@@ -143,7 +143,7 @@ func measureFloor(dir string, nodes int) (floor, error) {
 		return floor{}, err
 	}
 	defer crowd.close()
-	after, err := g.measure()
+	after, err := g.memory()
 	if err != nil {
 		return floor{}, err
 	}
@@ -157,7 +157,7 @@ func measureIdle(ctx context.Context, report *perf.Report, p *platform, nodes in
 	if err != nil {
 		return nil, err
 	}
-	start, err := p.gateway.measure()
+	start, err := p.gateway.memory()
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +165,7 @@ func measureIdle(ctx context.Context, report *perf.Report, p *platform, nodes in
 	if err != nil {
 		return nil, err
 	}
-	before, err := p.gateway.measure()
+	before, err := p.gateway.memory()
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +175,7 @@ func measureIdle(ctx context.Context, report *perf.Report, p *platform, nodes in
 	if err := p.acks.online(nodes); err != nil {
 		return nil, err
 	}
-	after, err := p.gateway.measure()
+	after, err := p.gateway.memory()
 	if err != nil {
 		return nil, err
 	}
@@ -238,7 +238,7 @@ func measureOrders(ctx context.Context, report *perf.Report, p *platform, crowd 
 
 // order gives an order and waits for all acknowledgements on the bus.
 func (p *platform) order(nodes int, give func() (string, error)) (measure, error) {
-	before, err := p.gateway.measure()
+	before, err := p.gateway.cpu()
 	if err != nil {
 		return measure{}, err
 	}
@@ -251,12 +251,12 @@ func (p *platform) order(nodes int, give func() (string, error)) (measure, error
 		return measure{}, err
 	}
 	took := time.Since(began).Seconds()
-	after, err := p.gateway.measure()
-	return measure{CPU: after.CPU - before.CPU - before.Own, Seconds: took}, err
+	after, err := p.gateway.cpu()
+	return measure{CPU: after - before, Seconds: took}, err
 }
 
 func measureEvents(report *perf.Report, p *platform, crowd *crowd, events int) error {
-	before, err := p.gateway.measure()
+	before, err := p.gateway.cpu()
 	if err != nil {
 		return err
 	}
@@ -264,12 +264,12 @@ func measureEvents(report *perf.Report, p *platform, crowd *crowd, events int) e
 	if err != nil {
 		return err
 	}
-	after, err := p.gateway.measure()
+	after, err := p.gateway.cpu()
 	if err != nil {
 		return err
 	}
 	report.Add(perf.Figure{
-		Name: "gateway's CPU per event, from its socket to the bus's acknowledgement", Value: (after.CPU - before.CPU - before.Own) * 1e6 / float64(sent), Unit: "us",
+		Name: "gateway's CPU per event, from its socket to the bus's acknowledgement", Value: (after - before) * 1e6 / float64(sent), Unit: "us",
 		Target: "none", Reached: true, Note: fmt.Sprintf("%d exec events in batches of %d; part of the pipeline's 25 us", sent, batchEvents),
 	})
 	return nil
