@@ -57,7 +57,9 @@ func (c *Conn) SendCommand(v *fleet.SignedCommand) error {
 }
 
 // SendMode sends the mode the node shall be in.
-func (c *Conn) SendMode(v *fleet.SignedMode) error { return c.order(&Frame{Body: &Frame_Mode{Mode: v}}) }
+func (c *Conn) SendMode(v *fleet.SignedMode) error {
+	return c.order(&Frame{Body: &Frame_Mode{Mode: v}})
+}
 
 // EncodeCommand returns the frame of a command, for Send.
 func EncodeCommand(v *fleet.SignedCommand) (Encoded, error) {
