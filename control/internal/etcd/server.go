@@ -86,8 +86,8 @@ func Serve(ctx context.Context, c ServerConfig, log *slog.Logger, ready func()) 
 	}
 	defer os.Remove(c.Socket)
 	server := v3rpc.Server(e.Server, nil, nil,
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minKeepalive}), grpc.SharedWriteBuffer(true))
-	g, ctx := run.NewGroup(ctx)
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minKeepalive}))
+	g, _ := run.NewGroup(ctx)
 	g.Go("serve etcd clients", func(context.Context) error { return server.Serve(l) })
 	g.Go("watch etcd", func(ctx context.Context) error {
 		// Stop, not GracefulStop: watches never end by themselves.

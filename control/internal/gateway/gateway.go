@@ -182,7 +182,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return err
 	}
 	g.meter(ctx)
-	group, ctx := run.NewGroup(ctx)
+	group, _ := run.NewGroup(ctx)
 	known := make(chan struct{}, 3) // one token from each watch that must be up first
 	group.Go("watch fleet", func(ctx context.Context) error { return g.watchFleet(ctx, once(known)) })
 	group.Go("watch enrolments", func(ctx context.Context) error { return g.watchEnrolments(ctx, once(known)) })

@@ -1,13 +1,17 @@
 // Package etcdtest gives tests a real etcd: one embedded server for the test
-// binary, and for each test a client whose keys nobody else sees.
+// binary, or the cluster that $HAUBERK_TEST_ETCD names (endpoints with
+// commas between them), and for each test a client whose keys nobody else
+// sees.
 package etcdtest
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -17,8 +21,9 @@ import (
 )
 
 var (
-	socket string
-	number atomic.Uint64
+	endpoints []string
+	number    atomic.Uint64
+	session   = rand.Text() // keeps runs on one external cluster apart
 )
 
 // Main starts the server, runs the tests, and stops it. Call it from
@@ -33,12 +38,17 @@ func Main(m *testing.M) {
 }
 
 func run(m *testing.M) (int, error) {
+	if external := os.Getenv("HAUBERK_TEST_ETCD"); external != "" {
+		endpoints = strings.Split(external, ",")
+		return m.Run(), nil
+	}
 	dir, err := os.MkdirTemp("", "etcdtest")
 	if err != nil {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	socket = filepath.Join(dir, "etcd.sock")
+	socket := filepath.Join(dir, "etcd.sock")
+	endpoints = []string{"unix:" + socket}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -59,8 +69,8 @@ func run(m *testing.M) (int, error) {
 // Config returns a client config whose keys are the test's own.
 func Config() etcd.ClientConfig {
 	c := etcd.DefaultClientConfig()
-	c.Endpoints = []string{"unix:" + socket}
-	c.Prefix = fmt.Sprintf("/test/%d/", number.Add(1))
+	c.Endpoints = endpoints
+	c.Prefix = fmt.Sprintf("/test/%s/%d/", session, number.Add(1))
 	return c
 }
 
