@@ -16,6 +16,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
+
+	"github.com/hauberk/hauberk/internal/notify"
 )
 
 const (
@@ -94,7 +96,7 @@ func up(ctx context.Context, options upOptions, out, errs io.Writer) error {
 	began := time.Now()
 	data, err := prepareDataDir(options.dataDir)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errConfig, err)
 	}
 	unlock, err := lockDataDir(data)
 	if err != nil {
@@ -150,7 +152,11 @@ func up(ctx context.Context, options upOptions, out, errs io.Writer) error {
 			welcome.sensors, welcome.agentProblem = local.sensors(ctx, node)
 		}
 	}
+	s.settled.Store(true)
 	welcome.print()
+	if err := notify.Ready("everything runs; console " + welcome.status.Console); err != nil {
+		s.log.Warn("readiness not told", "cause", err)
+	}
 
 	ended := make(chan error, len(started))
 	for _, p := range started {
