@@ -28,8 +28,10 @@ func TestStatusSaysWhatIsWrong(t *testing.T) {
 	}
 
 	q := apitest.Start(t, nil)
-	q.Status.Ingest = api.Ingest{Stopped: true, Reason: "disk is at its reserve"}
-	q.Status.Roles[3] = api.RoleStatus{Name: "detect", State: "down", Detail: "connection refused"}
+	q.SetStatus(func(s *api.Status) {
+		s.Ingest = api.Ingest{Stopped: true, Reason: "disk is at its reserve"}
+		s.Roles[3] = api.RoleStatus{Name: "detect", State: "down", Detail: "connection refused"}
+	})
 	q.Store.Fail(store.ErrUnavailable)
 	q.Control.Fail(errors.New("etcd is away"))
 	var ill seenStatus

@@ -41,8 +41,10 @@ func (r fakeReport) WriteText(w io.Writer, _ bool) error {
 	_, err := fmt.Fprintf(w, "%s/bad.yml:3: unknown modifier\n", string(r))
 	return err
 }
-func (r fakeReport) Lines() []any { return []any{map[string]any{"file": "bad.yml", "supported": false}} }
-func (r fakeReport) Bad() int     { return 1 }
+func (r fakeReport) Lines() []any {
+	return []any{map[string]any{"file": "bad.yml", "supported": false}}
+}
+func (r fakeReport) Bad() int { return 1 }
 
 // TestScripts runs testdata/script against an API that answers what the
 // script's api/ folder holds: api/<METHOD>_<path with _ for />.json, with the

@@ -19,6 +19,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,12 +43,16 @@ type Platform struct {
 	Control *Control
 	Live    *Live
 	Metrics *obs.Registry
-	// Status is what the API is told of the platform; set it before use.
-	Status api.Status
 
 	t       testing.TB
+	mu      sync.Mutex
+	status  api.Status
+	config  api.Config
+	deps    api.Deps
+	ready   chan net.Addr
 	stop    context.CancelFunc
-	stopped chan error
+	stopped chan error // one error for each start
+	running bool
 }
 
 // Start runs an API until the test ends. change may change its config and
@@ -66,7 +73,7 @@ func Start(t testing.TB, change func(*api.Config, *api.Deps)) *Platform {
 			t.Fatal(err)
 		}
 	}
-	p.Status = api.Status{
+	p.status = api.Status{
 		Roles: []api.RoleStatus{
 			{Name: "bus", State: "ready"}, {Name: "store", State: "ready"}, {Name: "gateway", State: "ready", Detail: "1 alive, 1 nodes connected"},
 			{Name: "detect", State: "ready"}, {Name: "api", State: "ready"},
@@ -75,13 +82,13 @@ func Start(t testing.TB, change func(*api.Config, *api.Deps)) *Platform {
 		Disk:      api.Disk{Free: 40 << 30, Total: 100 << 30, Reserve: 5 << 30},
 	}
 	certificate := p.certificate()
-	ready := make(chan net.Addr, 1)
+	p.ready = make(chan net.Addr, 1)
 	config := api.DefaultConfig()
 	config.Listen, config.Socket = "127.0.0.1:0", p.Socket
 	deps := api.Deps{
 		Store: p.Store, Control: p.Control, Live: p.Live, Faults: api.Faults{Unknown: ErrUnknown, Conflict: ErrConflict, Invalid: ErrInvalid},
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate, nil },
-		Status:      func(context.Context) api.Status { return p.Status },
+		Status:      func(context.Context) api.Status { return p.now() },
 		Rules: func() []api.Rule {
 			return []api.Rule{{ID: "b8a2c8a5-6f0e-4f3a-9a3e-000000000001", Title: "Reverse shell by bash", Level: "critical", Techniques: []string{"T1059.004"}, Source: "hauberk 1.0.0"}}
 		},
@@ -96,36 +103,66 @@ func Start(t testing.TB, change func(*api.Config, *api.Deps)) *Platform {
 			}
 			return nil
 		},
-		Ready: func(a net.Addr) { ready <- a }, Version: "test", Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Metrics: p.Metrics,
+		Ready: func(a net.Addr) { p.ready <- a }, Version: "test", Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Metrics: p.Metrics,
 	}
 	if change != nil {
 		change(&config, &deps)
 	}
-	server, err := api.New(config, deps)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ctx context.Context
-	ctx, p.stop = context.WithCancel(context.Background())
-	go func() { p.stopped <- server.Run(ctx) }()
-	select {
-	case a := <-ready:
-		p.URL = "https://" + a.String()
-		p.Status.Addresses.Console = p.URL
-	case err := <-p.stopped:
-		t.Fatalf("api ended: %v", err)
-	}
+	p.config, p.deps = config, deps
+	p.run()
 	t.Cleanup(p.Stop)
 	return p
 }
 
+func (p *Platform) run() {
+	p.t.Helper()
+	server, err := api.New(p.config, p.deps)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	p.stop, p.running = stop, true
+	go func() { p.stopped <- server.Run(ctx) }()
+	select {
+	case a := <-p.ready:
+		p.URL = "https://" + a.String()
+		p.SetStatus(func(s *api.Status) { s.Addresses.Console = p.URL })
+	case err := <-p.stopped:
+		p.t.Fatalf("api ended: %v", err)
+	}
+}
+
 // Stop ends the API and waits for it. The data stays until the test ends.
 func (p *Platform) Stop() {
+	if !p.running {
+		return
+	}
+	p.running = false
 	p.stop()
 	if err := <-p.stopped; err != nil {
 		p.t.Errorf("api ended: %v", err)
 	}
-	p.stopped <- nil
+}
+
+// Restart starts it again, on the same address.
+func (p *Platform) Restart() {
+	p.t.Helper()
+	p.config.Listen = strings.TrimPrefix(p.URL, "https://")
+	p.run()
+}
+
+// SetStatus changes what the API is told of the platform.
+func (p *Platform) SetStatus(change func(*api.Status)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.status.Roles = slices.Clone(p.status.Roles) // answers hold the old ones
+	change(&p.status)
+}
+
+func (p *Platform) now() api.Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.status
 }
 
 // certificate makes a certificate for 127.0.0.1 that only this test trusts.
