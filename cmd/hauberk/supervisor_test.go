@@ -101,7 +101,8 @@ func TestProcessIsStartedAgainAndStopped(t *testing.T) {
 	if err := p.awaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	text := lines.await(t, "msg=started", 1)
+	const began = "good: level=INFO msg=started" // as the terminal shows it, not as a last line
+	text := lines.await(t, began, 1)
 	var pid int
 	if _, err := fmt.Sscanf(text[strings.Index(text, "msg=started"):], "msg=started %d", &pid); err != nil {
 		t.Fatal(err)
@@ -109,7 +110,7 @@ func TestProcessIsStartedAgainAndStopped(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	lines.await(t, "msg=started", 2)
+	lines.await(t, began, 2)
 	if text := lines.await(t, "starting it again", 1); !strings.Contains(text, "signal: killed") {
 		t.Errorf("the log does not say why: %s", text)
 	}

@@ -27,7 +27,7 @@ type unit struct {
 }
 
 // peersMayImport are the layers where an earlier folder serves a later one.
-var peersMayImport = map[string]bool{"kit": true, "word": true, "top": true}
+var peersMayImport = map[string]bool{"kit": true, "word": true, "lib": true, "top": true}
 
 type goPackage struct {
 	ImportPath   string

@@ -1,4 +1,4 @@
-// Agentbench measures what the agent's collector costs and misses: storms of
+// Command agentbench measures what the agent's collector costs and misses: storms of
 // short processes with and without it, in pairs, beside the process connector
 // and auditd on the same host. It needs root, builds the agent itself, and
 // writes docs/perf/agent.json and agent.md.
