@@ -47,7 +47,7 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 		defer local.Close()
 	}
-	group, ctx := run.NewGroup(ctx)
+	group, _ := run.NewGroup(ctx)
 	group.Go("feed alerts", s.feedAlerts)
 	group.Go("feed nodes", s.feedNodes)
 	secure := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.deps.Certificate}

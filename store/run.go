@@ -73,7 +73,7 @@ const groupCases = bus.GroupStore + "-cases"
 // backup was staged (ErrRestart). It closes the databases.
 func (s *Store) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, s.Close()) }()
-	g, ctx := run.NewGroup(ctx)
+	g, _ := run.NewGroup(ctx)
 	g.Go("restart", func(ctx context.Context) error {
 		select {
 		case <-s.restart:

@@ -163,7 +163,7 @@ type server struct {
 // each waits until what it needs answers. The process is ready when all its
 // roles are.
 func (s *server) run(ctx context.Context, names []string) error {
-	g, ctx := run.NewGroup(ctx)
+	g, _ := run.NewGroup(ctx)
 	var ready sync.WaitGroup
 	start := map[string]func(context.Context, func()) error{
 		"bus": s.runBus, "store": s.runStore, "gateway": s.runGateway, "detect": s.runDetect, "api": s.runAPI,

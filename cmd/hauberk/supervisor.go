@@ -220,8 +220,7 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 	for len(p) > 0 {
 		advance, line, _ := bufio.ScanLines(p, false)
 		if advance == 0 { // no newline yet
-			line, advance = p, len(p)
-			w.buf = append(w.buf, line[:min(len(line), max(0, longestLogLine-len(w.buf)))]...)
+			w.buf = append(w.buf, p[:min(len(p), max(0, longestLogLine-len(w.buf)))]...)
 			break
 		}
 		w.buf = append(w.buf, line[:min(len(line), max(0, longestLogLine-len(w.buf)))]...)

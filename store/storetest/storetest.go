@@ -63,11 +63,9 @@ var programs = [...]struct{ exe, args string }{
 
 func (m *Maker) process() *event.Process {
 	p := programs[m.random.IntN(len(programs))]
-	args := p.args
-	if n := m.random.IntN(100_000); p.exe != "/usr/bin/date" {
+	args, n := "date\x00+%s", m.random.IntN(100_000)
+	if p.exe != "/usr/bin/date" {
 		args = fmt.Sprintf(p.args, n)
-	} else {
-		args = "date\x00+%s"
 	}
 	pid := uint32(1000 + m.random.IntN(60_000))
 	start := uint64(1e12) + uint64(m.random.IntN(1e9))*1000

@@ -39,8 +39,6 @@ type Process struct {
 type Reader struct {
 	Root string
 
-	path []byte
-	link [4096]byte
 	buf  []byte
 	p    Process
 	exe  []byte
