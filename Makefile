@@ -10,6 +10,7 @@ BINARIES := hauberk hauberk-agent
 LDFLAGS := -s -w -X main.version=$(VERSION)
 GOBUILD  = CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 ARGS ?=
+BENCHARGS ?=
 
 # Tests that change the machine (BPF, namespaces) run as root only; there no
 # skip is allowed.
@@ -35,7 +36,7 @@ up: build ## build and start everything on this machine; ARGS="--data-dir DIR ..
 .PHONY: test
 test: ## install what the tests need, then lint and run all of them
 	@deploy/setup.sh test
-	@$(MAKE) --no-print-directory build lint
+	@$(MAKE) --no-print-directory build lint console-check
 	@echo "testing (NEED=$(NEED))" >&2
 	@NEED=$(NEED) go test -timeout 20m ./...
 
@@ -47,6 +48,22 @@ lint: ## gofmt, go vet, staticcheck, shellcheck
 	@cd tools/staticcheck && go build -o ../../$(BIN)/staticcheck honnef.co/go/tools/cmd/staticcheck
 	@$(BIN)/staticcheck ./...
 	@if command -v shellcheck >/dev/null; then shellcheck -S warning $$(git ls-files '*.sh' .ci/run); fi
+
+.PHONY: console-check
+console-check: ## rebuild the console and compare with what is committed (where npm is)
+	@if command -v npm >/dev/null; then console/build.sh --check >&2; \
+	  else echo "no npm: console/dist is compared with its sources by their sums only" >&2; fi
+
+# Each writes docs/perf/<area>.{json,md}. They take minutes and want a quiet
+# machine; some need root.
+BENCHES := $(patsubst labs/%bench/main.go,%,$(wildcard labs/*bench/main.go))
+
+.PHONY: bench
+bench: $(BENCHES:%=bench-%) ## measure every area; bench-AREA one of them (BENCHARGS="...")
+
+.PHONY: $(BENCHES:%=bench-%)
+$(BENCHES:%=bench-%): bench-%: setup
+	@go run ./labs/$*bench $(BENCHARGS)
 
 .PHONY: generate
 generate: ## rebuild what is generated: protobuf, field table, BPF objects, console

@@ -3,8 +3,8 @@
 # and only what is missing. Prints one line for each thing it does.
 #
 #   deploy/setup.sh build   a Go toolchain
-#   deploy/setup.sh test    what the tests use besides: browser, real peers
-#   deploy/setup.sh develop what `make generate` uses besides: clang, protoc, Node
+#   deploy/setup.sh test    what the tests use besides: browser, protoc, real peers
+#   deploy/setup.sh develop what `make generate` uses besides: clang, Node
 set -euo pipefail
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -74,13 +74,13 @@ if [ "$what" = test ] || [ "$what" = develop ]; then
   need openssl openssl
   need curl curl
   need chromium chromium
+  need protoc protobuf-compiler
   need shellcheck shellcheck
   need /usr/sbin/apache2 apache2-bin
 fi
 if [ "$what" = develop ]; then
   need clang clang
   need llvm-strip llvm
-  need protoc protobuf-compiler
   need npm nodejs npm
   [ -e /usr/include/bpf/bpf_helpers.h ] || install libbpf-dev
 fi
