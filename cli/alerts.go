@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -179,7 +180,9 @@ func (p *printer) tree(processes []processNode) {
 			command = n.Name
 		}
 		who := n.User
-		if who == "" {
+		if who == "" && n.UID == 0 {
+			who = "root"
+		} else if who == "" {
 			who = fmt.Sprintf("uid %d", n.UID)
 		}
 		line := clean(short(command, 300))
@@ -232,7 +235,7 @@ func (p *printer) alertDetail(a alert) {
 	p.tree(a.Tree)
 	p.section("what it is")
 	p.fact("description", strings.TrimSpace(a.Description))
-	p.fact("techniques", strings.Join(a.TechniqueNames, ", "))
+	p.fact("techniques", strings.Join(named(a.Techniques, a.TechniqueNames), ", "))
 	p.fact("tactics", strings.Join(a.Tactics, ", "))
 	p.fact("rule", a.RuleID)
 	p.fact("harmless if", strings.Join(a.FalsePositives, "; "))
@@ -249,9 +252,20 @@ func (p *printer) alertDetail(a alert) {
 	for _, e := range a.Evidence {
 		p.section("evidence " + e.ID)
 		for _, name := range sortedKeys(e.Event) {
-			p.fact(name, fmt.Sprint(e.Event[name]))
+			fmt.Fprintf(p.out, "  %-34s %s\n", clean(name), clean(fmt.Sprint(e.Event[name])))
 		}
 	}
+}
+
+// named joins each id with its name, where there is one.
+func named(ids, names []string) []string {
+	list := slices.Clone(ids)
+	for i := range list {
+		if i < len(names) && names[i] != "" {
+			list[i] += " " + names[i]
+		}
+	}
+	return list
 }
 
 func (p *printer) section(name string) {

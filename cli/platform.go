@@ -131,7 +131,8 @@ type status struct {
 }
 
 func (s *session) statusCommand() *cobra.Command {
-	return &cobra.Command{
+	var counters bool
+	c := &cobra.Command{
 		Use:   "status",
 		Short: "Say whether the platform is well",
 		Long:  "Say whether the platform is well: its roles, whether events are taken, and whether\nevery event is accounted for. Exits with 1 and the reasons if something is wrong.",
@@ -153,7 +154,7 @@ func (s *session) statusCommand() *cobra.Command {
 			if s.json {
 				err = p.jsonLine(raw)
 			} else {
-				err = p.status(now)
+				err = p.status(now, counters)
 			}
 			if err != nil {
 				return err
@@ -164,9 +165,11 @@ func (s *session) statusCommand() *cobra.Command {
 			return nil
 		},
 	}
+	c.Flags().BoolVar(&counters, "counters", false, "show every counter that is not zero too")
+	return c
 }
 
-func (p *printer) status(now status) error {
+func (p *printer) status(now status, counters bool) error {
 	t := &table{head: []string{"ROLE", "STATE", "DETAIL"}}
 	t.paint = func(column int, cell, padded string) string {
 		if column == 1 {
@@ -207,10 +210,12 @@ func (p *printer) status(now status) error {
 	if now.Disk.Total > 0 {
 		p.fact("disk", fmt.Sprintf("%s of %s free; ingest stops at %s", size(now.Disk.Free), size(now.Disk.Total), size(now.Disk.Reserve)))
 	}
-	if len(now.Counters) > 0 {
+	if counters {
 		p.section("counters")
 		for _, name := range sortedKeys(now.Counters) {
-			fmt.Fprintf(p.out, "  %12d  %s\n", now.Counters[name], clean(name))
+			if n := now.Counters[name]; n != 0 {
+				fmt.Fprintf(p.out, "  %12d  %s\n", n, clean(name))
+			}
 		}
 	}
 	return nil

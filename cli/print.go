@@ -174,7 +174,9 @@ func (s *session) list(c *cobra.Command, path string, query map[string][]string,
 // decode reads an object of the API.
 func decode[T any](raw json.RawMessage) (T, error) {
 	var v T
-	if err := json.Unmarshal(raw, &v); err != nil {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber() // as the server wrote them: a float cannot hold every identity
+	if err := d.Decode(&v); err != nil {
 		return v, fmt.Errorf("object of the server: %w", err)
 	}
 	return v, nil

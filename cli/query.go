@@ -70,6 +70,10 @@ events of the time are shown.`,
 	return c
 }
 
+// longestCommand is where a command line is cut for people, in runes; --json
+// has all of it.
+const longestCommand = 300
+
 // event prints a row: what is always there first, then the rest by name.
 func (p *printer) event(row map[string]any) {
 	text := func(name string) string {
@@ -93,7 +97,7 @@ func (p *printer) event(row map[string]any) {
 	}
 	line := []string{p.paint(dim, stamp), p.paint(cyan, text("host.name")), p.paint(bold, text("event.action"))}
 	if command := text("process.command_line"); command != "" {
-		line = append(line, command)
+		line = append(line, short(command, longestCommand))
 		delete(row, "process.args")
 		delete(row, "process.executable")
 	}

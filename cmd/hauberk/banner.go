@@ -72,7 +72,7 @@ func (b *banner) watched(line func(string, ...any)) {
 		if reason == "" {
 			reason = s.State
 		}
-		line("  %-9s %-12s by %s: %s", title, s.Name, s.Method, reason)
+		line("  %-9s %-12s by %s: %s", title, s.Name, s.Method, strings.ReplaceAll(reason, "\n", "; "))
 	}
 	line("")
 }

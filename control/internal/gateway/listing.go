@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -24,8 +25,12 @@ const (
 	// leaseTTL makes a dead gateway known within 5 s: etcd looks for expired
 	// leases every half second.
 	leaseTTL = 4 * time.Second
-	// summaryEvery is how often the summary is written if it changed.
+	// summaryEvery is how often the summary is written if it changed: with a
+	// thousand gateways etcd then has 200 writes a second. What an operator
+	// waits for (the first node, ingest that stops) is written within
+	// urgentEvery.
 	summaryEvery = 5 * time.Second
+	urgentEvery  = 250 * time.Millisecond
 	leaseRetry   = 500 * time.Millisecond
 )
 
@@ -65,10 +70,15 @@ func (g *Gateway) holdLease(ctx context.Context, listed func()) error {
 	if err != nil {
 		return fmt.Errorf("keep lease: %w", err)
 	}
-	var written string
-	write := func() error {
-		value, err := g.summary().MarshalVT()
-		if err != nil || string(value) == written {
+	var written []byte
+	last := &fleet.Gateway{}
+	write := func(urgent bool) error {
+		now := g.summary()
+		if urgent && now.IngestStopped == last.IngestStopped && (now.Nodes == 0) == (last.Nodes == 0) {
+			return nil
+		}
+		value, err := now.MarshalVT()
+		if err != nil || bytes.Equal(value, written) {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(ctx, leaseTTL)
@@ -76,23 +86,28 @@ func (g *Gateway) holdLease(ctx context.Context, listed func()) error {
 		if _, err := c.Put(ctx, keyspace.Gateway(g.id), string(value), clientv3.WithLease(lease.ID)); err != nil {
 			return fmt.Errorf("write summary: %w", err)
 		}
-		written = string(value)
+		written, last = value, now
 		return nil
 	}
-	if err := write(); err != nil {
+	if err := write(false); err != nil {
 		return err
 	}
 	listed()
-	t := time.NewTicker(summaryEvery)
-	defer t.Stop()
+	regular, urgent := time.NewTicker(summaryEvery), time.NewTicker(urgentEvery)
+	defer regular.Stop()
+	defer urgent.Stop()
 	for {
 		select {
 		case _, ok := <-alive:
 			if !ok {
 				return fmt.Errorf("lease %x ended", lease.ID)
 			}
-		case <-t.C:
-			if err := write(); err != nil {
+		case <-regular.C:
+			if err := write(false); err != nil {
+				return err
+			}
+		case <-urgent.C:
+			if err := write(true); err != nil {
 				return err
 			}
 		case <-ctx.Done():
