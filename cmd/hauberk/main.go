@@ -28,6 +28,19 @@ const (
 var errConfig = errors.New("configuration")
 
 func main() {
+	err := rootCommand(defaultDataDir()).ExecuteContext(context.Background())
+	if err == nil {
+		return
+	}
+	fmt.Fprintln(os.Stderr, "hauberk:", err)
+	if errors.Is(err, errConfig) {
+		os.Exit(exitConfig)
+	}
+	os.Exit(cli.ExitCode(err))
+}
+
+// rootCommand returns all commands; dataDir is the default of --data-dir.
+func rootCommand(dataDir string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "hauberk",
 		Short: "Watch servers, find attacks, show them within a second",
@@ -39,15 +52,7 @@ another shell, ` + "`hauberk alerts --follow`" + `.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(upCommand(), serverCommand())
-	root.AddCommand(cli.Commands(cli.Options{Version: version, DataDir: defaultDataDir(), CheckRules: checkRules})...)
-	err := root.ExecuteContext(context.Background())
-	if err == nil {
-		return
-	}
-	fmt.Fprintln(os.Stderr, "hauberk:", err)
-	if errors.Is(err, errConfig) {
-		os.Exit(exitConfig)
-	}
-	os.Exit(cli.ExitCode(err))
+	root.AddCommand(upCommand(dataDir), serverCommand(dataDir))
+	root.AddCommand(cli.Commands(cli.Options{Version: version, DataDir: dataDir, CheckRules: checkRules})...)
+	return root
 }

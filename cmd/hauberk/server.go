@@ -49,7 +49,7 @@ type serverOptions struct {
 	printConfig bool
 }
 
-func serverCommand() *cobra.Command {
+func serverCommand(dataDir string) *cobra.Command {
 	var options serverOptions
 	c := &cobra.Command{
 		Use:   "server",
@@ -78,7 +78,7 @@ configuration says.`,
 	f := c.Flags()
 	f.StringSliceVar(&options.roles, "roles", roles, "which roles, by comma")
 	f.StringVar(&options.config, "config", "", "YAML file (see --print-config)")
-	f.StringVar(&options.dataDir, "data-dir", "", "where everything is kept (default "+defaultDataDir()+")")
+	f.StringVar(&options.dataDir, "data-dir", "", "where everything is kept (default the file's, else "+dataDir+")")
 	f.StringVar(&options.console, "listen-console", "", "address of console and API, instead of the file's")
 	f.StringVar(&options.nodes, "listen-nodes", "", "address where nodes connect, instead of the file's")
 	f.StringVar(&options.logLevel, "log-level", "info", "debug, info, warn or error")

@@ -47,8 +47,8 @@ type upOptions struct {
 	verbose bool
 }
 
-func upCommand() *cobra.Command {
-	options := upOptions{dataDir: defaultDataDir()}
+func upCommand(dataDir string) *cobra.Command {
+	options := upOptions{dataDir: dataDir}
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Start everything on this machine: server, console, and the agent that watches it",
