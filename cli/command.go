@@ -201,7 +201,7 @@ selector.`)
 }
 
 func (s *session) resumeCommand() *cobra.Command {
-	return s.modeCommand("resume", false, "Let stopped nodes run again.")
+	return s.modeCommand("resume", false, "Let stopped nodes run again: their sensors start, and nodes that connect later are no\nlonger told to stop.")
 }
 
 func (s *session) modeCommand(use string, stopped bool, long string) *cobra.Command {
