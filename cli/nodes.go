@@ -103,8 +103,12 @@ func (n node) word() string {
 	return n.State
 }
 
-// watches names the active sensors, and how many are not.
+// watches names the active sensors, and how many are not. A node that is
+// stopped or away watches nothing, or nothing that we would hear of.
 func (n node) watches() string {
+	if word := n.word(); word == "stopped" || word == "offline" {
+		return "-"
+	}
 	var active []string
 	missing := 0
 	for _, s := range n.Sensors {
