@@ -15,10 +15,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/hauberk/hauberk/internal/run"
+	"github.com/hauberk/hauberk/internal/sock"
 )
 
 const (
@@ -42,8 +42,9 @@ func (s *Server) Run(ctx context.Context) error {
 	defer https.Close()
 	var local net.Listener
 	if s.config.Socket != "" {
-		if local, err = listenLocal(s.config.Socket); err != nil {
-			return err
+		// The peer is checked at every request too.
+		if local, err = sock.Listen(ctx, s.config.Socket); err != nil {
+			return fmt.Errorf("open api.socket: %w", err)
 		}
 		defer local.Close()
 	}
@@ -60,27 +61,6 @@ func (s *Server) Run(ctx context.Context) error {
 		s.deps.Ready(https.Addr())
 	}
 	return group.Wait()
-}
-
-// listenLocal makes the socket, in place of one that a killed server left.
-func listenLocal(path string) (net.Listener, error) {
-	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		conn.Close()
-		return nil, fmt.Errorf("listen on %s: another server serves it", path)
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("replace old socket: %w", err)
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("listen on api.socket: %w", err)
-	}
-	// The peer is checked at every request too, for the moment before this.
-	if err := os.Chmod(path, 0o600); err != nil {
-		l.Close()
-		return nil, fmt.Errorf("close %s to others: %w", path, err)
-	}
-	return l, nil
 }
 
 // listen serves one listener, with TLS unless secure is nil. Streams end with ctx, because it is the base of

@@ -20,13 +20,13 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/hauberk/hauberk/bus"
 	"github.com/hauberk/hauberk/internal/conf"
 	"github.com/hauberk/hauberk/internal/obs"
 	"github.com/hauberk/hauberk/internal/run"
+	"github.com/hauberk/hauberk/internal/sock"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -189,7 +189,14 @@ func lock(path string) (unlock func(), err error) {
 
 // open starts kfake on the socket.
 func open(ctx context.Context, config Config, socket string, log *slog.Logger) (*kfake.Cluster, error) {
-	listen := func(string, string) (net.Listener, error) { return listenPrivate(ctx, socket) }
+	listen := func(string, string) (net.Listener, error) {
+		l, err := sock.Listen(ctx, socket)
+		if err != nil {
+			return nil, err
+		}
+		l.SetUnlinkOnClose(false) // it is renamed when ready
+		return listener{l}, nil
+	}
 	opts := []kfake.Opt{
 		kfake.NumBrokers(1),
 		kfake.ClusterID(bus.EmbeddedClusterID),
@@ -285,28 +292,6 @@ func (b *bounded) Read(p []byte) (int, error) {
 		b.body = size - uint32(len(b.header)-lengthSize)
 	}
 	return n, err
-}
-
-// listenPrivate listens on a socket that has mode 0600 from its first moment:
-// Linux takes the mode of bind from the unbound socket's inode.
-func listenPrivate(ctx context.Context, path string) (net.Listener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("remove stale socket: %w", err)
-	}
-	private := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
-		var failed error
-		if err := raw.Control(func(fd uintptr) { failed = unix.Fchmod(int(fd), 0o600) }); err != nil {
-			return err
-		}
-		return failed
-	}}
-	l, err := private.Listen(ctx, "unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("listen on broker socket: %w", err)
-	}
-	socket := l.(*net.UnixListener)
-	socket.SetUnlinkOnClose(false) // it is renamed when ready
-	return listener{socket}, nil
 }
 
 func removeSocket(path string, log *slog.Logger) {

@@ -7,12 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
@@ -22,6 +19,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/hauberk/hauberk/internal/run"
+	"github.com/hauberk/hauberk/internal/sock"
 )
 
 // ServerConfig is the embedded etcd's.
@@ -80,7 +78,7 @@ func Serve(ctx context.Context, c ServerConfig, log *slog.Logger, ready func()) 
 	case <-ctx.Done():
 		return nil
 	}
-	l, err := listenPrivate(ctx, c.Socket)
+	l, err := sock.Listen(ctx, c.Socket)
 	if err != nil {
 		return err
 	}
@@ -137,24 +135,4 @@ func lock(path string) (unlock func(), err error) {
 		return nil, err
 	}
 	return func() { f.Close() }, nil
-}
-
-// listenPrivate listens on a socket that has mode 0600 from its first moment:
-// Linux takes the mode of bind from the unbound socket's inode.
-func listenPrivate(ctx context.Context, path string) (net.Listener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("remove stale etcd socket: %w", err)
-	}
-	private := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
-		var failed error
-		if err := raw.Control(func(fd uintptr) { failed = unix.Fchmod(int(fd), 0o600) }); err != nil {
-			return err
-		}
-		return failed
-	}}
-	l, err := private.Listen(ctx, "unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("listen on etcd socket: %w", err)
-	}
-	return l, nil
 }
