@@ -19,7 +19,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -63,24 +62,27 @@ const (
 	// settle bounds the wait for the platform to be whole again and to have
 	// stored what was acknowledged.
 	settle = 3 * time.Minute
+	// restored bounds the wait for acknowledgements after one kill.
+	restored = time.Minute
 	// maxWaiting stops the load while so many batches are unacknowledged.
 	maxWaiting = 2000
 )
 
-// noStorm lets every loud event be an alert of its own: many alerts of one
-// rule within a minute would else fold into one.
-const noStorm = "detect: {fold: {storm: 10000}}\n"
+// config lets every loud event be an alert of its own (many alerts of one rule
+// within a minute would else fold into one), and has the node come back soon
+// although its connections never last.
+const config = "detect: {fold: {storm: 10000}}\ngateway: {max_backoff: 1s}\n"
 
 // Run builds nothing: it starts the given binaries on the data directory,
 // kills, stops everything and counts.
 func Run(ctx context.Context, b loop.Binaries, data string, o Options) (Report, error) {
 	report := Report{Kills: map[string]int{}}
 	random := rand.New(rand.NewPCG(o.Seed, 1))
-	config := filepath.Join(filepath.Dir(data), "crash.yaml")
-	if err := os.WriteFile(config, []byte(noStorm), 0o600); err != nil {
+	file := filepath.Join(filepath.Dir(data), "crash.yaml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return report, err
 	}
-	args := []string{"--listen-nodes", "127.0.0.1:17443", "--config", config}
+	args := []string{"--listen-nodes", "127.0.0.1:17443", "--config", file}
 	if !o.Agent {
 		args = append(args, "--no-agent")
 	}
@@ -117,6 +119,10 @@ func Run(ctx context.Context, b loop.Binaries, data string, o Options) (Report, 
 				return report, fmt.Errorf("start again after kill -9 of up: %w", err)
 			}
 		}
+		if err := goesOn(ctx, node); err != nil {
+			stopLoad()
+			return report, fmt.Errorf("after the kill of %s in round %d: %w\n%s", name, round+1, err, p.Output())
+		}
 	}
 	stopLoad()
 	settled, cancel := context.WithTimeout(ctx, settle)
@@ -130,6 +136,18 @@ func Run(ctx context.Context, b loop.Binaries, data string, o Options) (Report, 
 	}
 	report.Made, report.Acked = last, node.AckedUpTo()
 	return report, count(settled, p, node, &report)
+}
+
+// goesOn waits until what was sent after a kill is acknowledged, so that each
+// kill meets a platform under load and not one that still starts.
+func goesOn(ctx context.Context, node *sim.Node) error {
+	ctx, cancel := context.WithTimeout(ctx, restored)
+	defer cancel()
+	mark, err := node.Send([]*event.Event{quiet(0)})
+	if err != nil {
+		return err
+	}
+	return node.AwaitAck(ctx, mark)
 }
 
 func join(ctx context.Context, p *loop.Platform) (*sim.Node, error) {
@@ -196,77 +214,18 @@ var alertSummary = regexp.MustCompile(`created by (\d+) \(`)
 
 // strike kills one of the platform's processes at random and returns its name.
 func strike(p *loop.Platform, random *rand.Rand) (string, error) {
-	victims, err := family(p.PID())
+	victims, err := loop.Processes(p.PID())
 	if err != nil {
 		return "", err
 	}
 	v := victims[random.IntN(len(victims))]
-	if v.name == "up" {
-		return v.name, nil // the caller kills it, to start it again
+	if v.Name == "up" {
+		return v.Name, nil // the caller kills it, to start it again
 	}
-	if err := syscall.Kill(v.pid, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
-		return "", fmt.Errorf("kill %s (%d): %w", v.name, v.pid, err)
+	if err := syscall.Kill(v.PID, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
+		return "", fmt.Errorf("kill %s (%d): %w", v.Name, v.PID, err)
 	}
-	return v.name, nil
-}
-
-type victim struct {
-	name string
-	pid  int
-}
-
-// family lists the supervisor and its descendants, named by what they run.
-func family(root int) ([]victim, error) {
-	children := map[int][]int{}
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		return nil, err
-	}
-	for _, path := range stats {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			continue // it ended meanwhile
-		}
-		pid, err1 := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		_, rest, found := bytes.Cut(data[bytes.LastIndexByte(data, ')'):], []byte(" ")) // state ppid ...
-		fields := bytes.Fields(rest)
-		if err1 != nil || !found || len(fields) < 2 {
-			continue
-		}
-		parent, err := strconv.Atoi(string(fields[1]))
-		if err != nil {
-			continue
-		}
-		children[parent] = append(children[parent], pid)
-	}
-	list := []victim{{"up", root}}
-	for queue := children[root]; len(queue) > 0; {
-		pid := queue[0]
-		queue = append(queue[1:], children[pid]...)
-		if name := processName(pid); name != "" {
-			list = append(list, victim{name, pid})
-		}
-	}
-	return list, nil
-}
-
-// processName names a process of the platform by its command line, "" for
-// others (a helper such as journalctl).
-func processName(pid int) string {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	if err != nil {
-		return ""
-	}
-	args := strings.Split(strings.TrimRight(string(data), "\x00"), "\x00")
-	if !strings.HasPrefix(filepath.Base(args[0]), "hauberk") || len(args) < 2 {
-		return ""
-	}
-	for i, a := range args[:len(args)-1] {
-		if a == "--roles" {
-			return args[i+1]
-		}
-	}
-	return args[1]
+	return v.Name, nil
 }
 
 // count reads back every identity and every alert of the load.
