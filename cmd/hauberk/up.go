@@ -281,7 +281,9 @@ func startAgent(ctx context.Context, s *supervisor, local *localAPI, data, gatew
 	if err != nil {
 		return nil, "", err
 	}
-	p := &process{name: "agent", path: path, args: []string{"run", "--data-dir", dir}, fatal: func(code int) bool { return code == exitConfig }}
+	// The gateway of now: the one of enrolment may have had another address.
+	args := []string{"run", "--data-dir", dir, "--gateways", gateway}
+	p := &process{name: "agent", path: path, args: args, fatal: func(code int) bool { return code == exitConfig }}
 	return p, node, s.start(context.WithoutCancel(ctx), p)
 }
 

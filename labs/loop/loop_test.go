@@ -77,6 +77,12 @@ func TestLoop(t *testing.T) {
 	if again.Password != "" {
 		t.Error("the second start prints a password again")
 	}
+	// Its gateway has another port now; the agent must know.
+	waiting, done := context.WithTimeout(ctx, patience)
+	defer done()
+	if err := again.AwaitOnline(waiting); err != nil {
+		t.Error(err)
+	}
 	for _, want := range seen {
 		if _, err := again.AwaitAlert(ctx, func(a Alert) bool { return a.ID == want.ID }); err != nil {
 			t.Errorf("%s did not survive the restart: %v", want.RuleName, err)
@@ -154,7 +160,7 @@ func lookInBrowser(t *testing.T, chromium string, p *Platform, alert string) {
 		chromedp.SendKeys(`input[name=repeat-password]`, newPassword),
 		chromedp.Click(`button[type=submit]`),
 		chromedp.WaitVisible(`//*[contains(text(), "`+alert+`")]`),
-		chromedp.FullScreenshot(&shot, 90),
+		chromedp.FullScreenshot(&shot, 100),
 		chromedp.Text(`body`, &page),
 	)
 	if err != nil {

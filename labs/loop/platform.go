@@ -215,3 +215,20 @@ func (p *Platform) AwaitAlert(ctx context.Context, want func(Alert) bool) (Alert
 		}
 	}
 }
+
+// AwaitOnline polls until a node is online, or the context ends.
+func (p *Platform) AwaitOnline(ctx context.Context) error {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		out, err := p.CLI(ctx, "nodes", "--state", "online", "--json")
+		if err != nil || len(out) > 0 {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("no node is online: %w", ctx.Err())
+		}
+	}
+}

@@ -2,11 +2,13 @@ package loop
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Process is one of a platform's.
@@ -68,3 +70,55 @@ func processName(pid int) string {
 	}
 	return args[1]
 }
+
+// Memory of a process, in MB (1e6 bytes), from /proc/PID/smaps_rollup.
+type Memory struct{ PSS, RSS, Anonymous float64 }
+
+// MemoryOf reads it. PSS counts shared pages by share, so that it can be
+// added up over processes of one binary.
+func MemoryOf(pid int) (Memory, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return Memory{}, err
+	}
+	var m Memory
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) != 3 {
+			continue
+		}
+		kb, err := strconv.ParseFloat(fields[1], 64)
+		if err != nil {
+			continue // the heading
+		}
+		mb := kb * 1024 / 1e6
+		switch fields[0] {
+		case "Pss:":
+			m.PSS = mb
+		case "Rss:":
+			m.RSS = mb
+		case "Anonymous:":
+			m.Anonymous = mb
+		}
+	}
+	return m, nil
+}
+
+// CPUTime is what a process used so far, user and system.
+func CPUTime(pid int) (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	// After the name in parentheses, utime and stime are fields 14 and 15.
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("stat of %d: %q", pid, text)
+	}
+	user, err1 := strconv.ParseInt(fields[11], 10, 64)
+	system, err2 := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * time.Second / ticks, errors.Join(err1, err2)
+}
+
+// ticks is USER_HZ, 100 on every Linux that Go runs on.
+const ticks = 100
