@@ -37,11 +37,19 @@ type Group struct {
 	// MaxBatch bounds the messages of one handler call, 1 to 100,000; 0
 	// means 1,000.
 	MaxBatch int
+	// Settle, when set, parts handling from committing (AtLeastOnce only): the
+	// handler may return before its effect lasts, and what it handled is
+	// committed once Settle reports that all of it does. Settle is asked after
+	// each delivery, and every 100 ms while something is not committed; never
+	// at the same time as the handler. Its error ends Consume.
+	Settle func(context.Context) (settled bool, err error) `json:"-"`
 }
 
 const (
 	defaultMaxBatch = 1000
 	commitTimeout   = 10 * time.Second
+	// settlePoll is how often Settle is asked while nothing arrives.
+	settlePoll = 100 * time.Millisecond
 )
 
 func (g *Group) validate() error {
@@ -56,6 +64,9 @@ func (g *Group) validate() error {
 	p.Between("group max batch", int64(g.MaxBatch), 1, 100_000)
 	if g.Mode != AtLeastOnce && g.Mode != AtMostOnce {
 		p.Addf("group mode: must be AtLeastOnce or AtMostOnce")
+	}
+	if g.Settle != nil && g.Mode != AtLeastOnce {
+		p.Addf("group settle: needs AtLeastOnce")
 	}
 	if err := p.Err(); err != nil {
 		return fmt.Errorf("consume: %w", err)
@@ -95,7 +106,7 @@ func (c *Client) fetchOptions() []kgo.Opt {
 // Consume joins the group and calls handle with what arrives, at most
 // g.MaxBatch messages a call, those of one partition in their order, one call
 // at a time, until ctx ends (nil) or handle fails (its error; in AtLeastOnce
-// the messages come again at the next Consume). A new group begins at the
+// what was not committed comes again at the next Consume). A new group begins at the
 // oldest message. The bytes of a message are valid during the call and after.
 func (c *Client) Consume(ctx context.Context, g Group, handle func(context.Context, []Message) error) error {
 	if err := g.validate(); err != nil {
@@ -109,13 +120,18 @@ func (c *Client) Consume(ctx context.Context, g Group, handle func(context.Conte
 		return fmt.Errorf("join group %s: %w", g.Name, err)
 	}
 	defer kafka.CloseAllowingRebalance()
+	unsettled := false
 	for {
-		messages, err := c.poll(ctx, kafka.PollRecords, g.MaxBatch, g.Name)
+		wait := time.Duration(0)
+		if unsettled {
+			wait = settlePoll
+		}
+		messages, err := c.poll(ctx, kafka.PollRecords, g.MaxBatch, g.Name, wait)
 		if err != nil {
 			return ended(ctx, fmt.Errorf("consume as group %s: %w", g.Name, err))
 		}
-		if len(messages) > 0 {
-			if err := c.deliver(ctx, kafka, g, messages, handle); err != nil {
+		if len(messages) > 0 || unsettled {
+			if unsettled, err = c.deliver(ctx, kafka, g, messages, handle); err != nil {
 				return ended(ctx, err)
 			}
 		}
@@ -124,24 +140,35 @@ func (c *Client) Consume(ctx context.Context, g Group, handle func(context.Conte
 }
 
 // deliver runs the handler and commits, in the order that the mode asks for.
-func (c *Client) deliver(ctx context.Context, kafka *kgo.Client, g Group, messages []Message, handle func(context.Context, []Message) error) error {
+// It reports whether something handled is not committed yet.
+func (c *Client) deliver(ctx context.Context, kafka *kgo.Client, g Group, messages []Message, handle func(context.Context, []Message) error) (unsettled bool, err error) {
 	if g.Mode == AtMostOnce {
 		if err := c.commit(ctx, kafka, g); err != nil {
-			return err
+			return false, err
 		}
 	}
-	if err := run.Protect(func() error { return handle(ctx, messages) }); err != nil {
+	settled := true
+	err = run.Protect(func() (err error) {
+		if len(messages) > 0 {
+			err = handle(ctx, messages)
+		}
+		if err == nil && g.Settle != nil {
+			settled, err = g.Settle(ctx)
+		}
+		return err
+	})
+	if err != nil {
 		c.count.handleFailed.Inc()
-		return fmt.Errorf("handle messages of group %s: %w", g.Name, err)
+		return false, fmt.Errorf("handle messages of group %s: %w", g.Name, err)
 	}
-	if g.Mode == AtLeastOnce {
+	if g.Mode == AtLeastOnce && settled {
 		// A commit that fails only means that messages come again; the next
 		// one covers it.
 		if err := c.commit(ctx, kafka, g); err != nil {
 			c.log.Warn("bus commit failed", "group", g.Name, "err", err)
 		}
 	}
-	return nil
+	return !settled, nil
 }
 
 // commit commits all that was polled, even when ctx just ended: the effect
@@ -165,10 +192,15 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// poll waits for messages. Errors of single partitions that pass by
-// themselves are counted.
-func (c *Client) poll(ctx context.Context, pollRecords func(context.Context, int) kgo.Fetches, limit int, group string) ([]Message, error) {
-	fetches := pollRecords(ctx, limit)
+// poll waits for messages, at most for wait unless that is 0. Errors of single
+// partitions that pass by themselves are counted.
+func (c *Client) poll(ctx context.Context, pollRecords func(context.Context, int) kgo.Fetches, limit int, group string, wait time.Duration) ([]Message, error) {
+	polling, cancel := ctx, context.CancelFunc(func() {})
+	if wait > 0 {
+		polling, cancel = context.WithTimeout(ctx, wait)
+	}
+	fetches := pollRecords(polling, limit)
+	cancel()
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -177,6 +209,9 @@ func (c *Client) poll(ctx context.Context, pollRecords func(context.Context, int
 	}
 	var fatal error
 	fetches.EachError(func(topic string, partition int32, err error) {
+		if wait > 0 && errors.Is(err, context.DeadlineExceeded) {
+			return // nothing arrived
+		}
 		var lost *kgo.ErrDataLoss
 		switch err := classify(err); {
 		case errors.As(err, &lost):

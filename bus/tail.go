@@ -47,7 +47,7 @@ func (c *Client) tail(ctx context.Context, handle func(context.Context, []Messag
 	}
 	defer kafka.Close()
 	for {
-		messages, err := c.poll(ctx, kafka.PollRecords, tailBatch, "")
+		messages, err := c.poll(ctx, kafka.PollRecords, tailBatch, "", 0)
 		if err != nil {
 			return ended(ctx, fmt.Errorf("tail bus: %w", err))
 		}

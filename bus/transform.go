@@ -38,7 +38,7 @@ func (c *Client) Transform(ctx context.Context, g Group, f func(context.Context,
 	}
 	defer session.CloseAllowingRebalance()
 	for {
-		messages, err := c.poll(ctx, session.PollRecords, g.MaxBatch, g.Name)
+		messages, err := c.poll(ctx, session.PollRecords, g.MaxBatch, g.Name, 0)
 		if err != nil {
 			return ended(ctx, fmt.Errorf("transform as group %s: %w", g.Name, err))
 		}

@@ -21,10 +21,14 @@ import (
 //	wait        for room on the disk                                  blocks intake
 //	decode      message -> batch                                      sequential
 //	judge       event -> new, seen, rejected; by its identity         sequential
-//	add         new events -> event engine, searchable at once        sequential
-//	durable     wait until the engine has all on disk, 1 to 2 s       polls
+//	add         new events -> event engine                            sequential
+//	flush       searchable                                            at most every flushEvery
+//
+// and, when the engine has everything on disk (1 to 2 s later as a rule), while
+// further deliveries are taken; after longestUnsettled they wait for it:
+//
 //	checkpoint  what was seen, counters, bus positions -> SQLite      one transaction
-//	commit      the delivery's offsets, by the bus                    after checkpoint
+//	commit      the offsets of all deliveries so far, by the bus      after checkpoint
 //
 // Alerts, presences and results, in a consumer group of their own so that they
 // never wait for the above:
@@ -64,6 +68,13 @@ const (
 	// maxBatches bounds the messages of one delivery: a flush costs the same
 	// for many as for one.
 	maxBatches = 5000
+	// flushEvery bounds how often rows are made searchable: each flush makes
+	// a part that the engine merges with others later.
+	flushEvery = 250 * time.Millisecond
+	// longestUnsettled is how long deliveries are taken without a checkpoint:
+	// under load there is always something that is not on disk yet, and what
+	// was taken after the checkpoint is read back after a crash.
+	longestUnsettled = 5 * time.Second
 )
 
 // groupCases is the consumer group of alerts, presences and results.
@@ -89,7 +100,7 @@ func (s *Store) Run(ctx context.Context) (err error) {
 			if err := s.recover(ctx); err != nil {
 				return err
 			}
-			return s.consume(ctx, bus.Group{Name: bus.GroupStore, Topics: []string{bus.Events}, MaxBatch: maxBatches}, s.takeEvents)
+			return s.consume(ctx, bus.Group{Name: bus.GroupStore, Topics: []string{bus.Events}, MaxBatch: maxBatches, Settle: s.settled}, s.takeEvents)
 		})
 		g.Go("consume cases", func(ctx context.Context) error {
 			return s.consume(ctx, bus.Group{Name: groupCases, Topics: []string{bus.Alerts, bus.Presence, bus.Results}}, s.takeCases)
@@ -155,7 +166,7 @@ func (s *Store) recover(ctx context.Context) error {
 	return nil
 }
 
-// takeEvents stores a delivery of batches and returns when it is durable.
+// takeEvents adds a delivery of batches to the engine.
 func (s *Store) takeEvents(ctx context.Context, messages []bus.Message) error {
 	if err := s.awaitRoom(ctx); err != nil {
 		return err
@@ -167,8 +178,30 @@ func (s *Store) takeEvents(ctx context.Context, messages []bus.Message) error {
 			return err
 		}
 	}
-	s.events.Flush()
-	return s.settle(ctx)
+	return nil
+}
+
+// settled makes what was taken searchable, and once it is durable, or has not
+// been for too long, saves the checkpoint.
+func (s *Store) settled(ctx context.Context) (bool, error) {
+	s.ingest.Lock()
+	defer s.ingest.Unlock()
+	now := time.Now() // monotonic, whatever Deps.Now says
+	if s.unsettled.IsZero() {
+		s.unsettled = now
+	}
+	if now.Sub(s.flushed) < flushEvery {
+		return false, nil
+	}
+	s.flushed = now
+	if !s.events.Durable() && now.Sub(s.unsettled) < longestUnsettled {
+		return false, nil
+	}
+	if err := s.settle(ctx); err != nil {
+		return false, err
+	}
+	s.unsettled = time.Time{}
+	return true, nil
 }
 
 // takeMessage adds the events of one message, after what the bus still has of

@@ -7,17 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
-	"os"
 	"sync"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/hauberk/hauberk/internal/run"
+	"github.com/hauberk/hauberk/internal/sock"
 	"github.com/hauberk/hauberk/store/cases"
 )
 
@@ -33,33 +29,9 @@ const (
 	lineBuffer = 32 << 10
 )
 
-// listen makes the socket, which nobody else can open from its first moment:
-// the mode is set before it has a name.
-func listen(ctx context.Context, path string) (net.Listener, error) {
-	if conn, err := net.Dial("unix", path); err == nil {
-		conn.Close()
-		return nil, fmt.Errorf("listen on %s: another store serves it", path)
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("remove old socket: %w", err)
-	}
-	private := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
-		var failed error
-		if err := raw.Control(func(fd uintptr) { failed = unix.Fchmod(int(fd), 0o600) }); err != nil {
-			return err
-		}
-		return failed
-	}}
-	l, err := private.Listen(ctx, "unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("listen on store socket: %w", err)
-	}
-	return l, nil
-}
-
 // serve answers calls on the socket until ctx ends.
 func (s *Store) serve(ctx context.Context) error {
-	l, err := listen(ctx, s.config.Socket)
+	l, err := sock.Listen(ctx, s.config.Socket)
 	if err != nil {
 		return err
 	}

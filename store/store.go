@@ -112,9 +112,12 @@ type Store struct {
 	count   counters
 	book    *book
 
-	// ingest is held while events are added until they are durable: a backup
-	// takes it to find both databases at one moment.
+	// ingest is held while events are added and while a checkpoint is made: a
+	// backup takes it to find both databases at one moment.
 	ingest sync.Mutex
+	// flushed is when rows were made searchable last; unsettled since when
+	// something is not in the checkpoint, zero if all is. ingest guards both.
+	flushed, unsettled time.Time
 	// checkpoint is the one saved last; ingest guards it.
 	checkpoint cases.Checkpoint
 	// next is the bus offset to come, by partition, of this process.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -42,6 +43,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Target) {
 		{"order per key", orderPerKey},
 		{"handler failure redelivers", handlerFailure},
 		{"consumer dies before commit", consumerDies},
+		{"commit waits for settling", settling},
 		{"at most once never redelivers", atMostOnce},
 		{"members share partitions", membersShare},
 		{"producer is killed", producerKilled},
@@ -256,6 +258,57 @@ func handlerFailure(t *testing.T, target Target) {
 	}
 	if got := take(t, client, group("g"), valued(2)); len(got) != 1 {
 		t.Fatalf("%d messages after the panic, want the one", len(got))
+	}
+}
+
+// settling takes messages while Settle says no, also when nothing arrives, and
+// commits them all once it says yes.
+func settling(t *testing.T, target Target) {
+	client, _ := open(t, target)
+	publish(t, client, numbered("k", 0))
+	g := group("g")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	asked, taken := 0, 0
+	g.Settle = func(context.Context) (bool, error) {
+		if asked++; asked == 3 { // twice without a message
+			publish(t, client, numbered("k", 1))
+		}
+		if asked > 3 && taken == 2 {
+			cancel()
+		}
+		return false, nil
+	}
+	handle := func(_ context.Context, batch []bus.Message) error {
+		taken += len(batch)
+		return nil
+	}
+	if err := client.Consume(ctx, g, handle); err != nil || taken != 2 {
+		t.Fatalf("took %d, error %v", taken, err)
+	}
+
+	// Nothing was committed: both come again, and now settle.
+	again, cancelAgain := context.WithTimeout(t.Context(), patience)
+	defer cancelAgain()
+	taken = 0
+	g.Settle = func(context.Context) (bool, error) {
+		if taken == 2 {
+			cancelAgain() // the commit goes on: its effect has happened
+		}
+		return taken == 2, nil
+	}
+	if err := client.Consume(again, g, handle); err != nil || taken != 2 {
+		t.Fatalf("took %d again, error %v", taken, err)
+	}
+	publish(t, client, numbered("k", 2))
+	if got := take(t, client, group("g"), valued(2)); len(got) != 1 {
+		t.Fatalf("%d messages after they had settled, want the one", len(got))
+	}
+
+	g.Settle = func(context.Context) (bool, error) { return false, errors.New("sink broke") }
+	publish(t, client, numbered("k", 3))
+	if err := client.Consume(t.Context(), g, handle); err == nil || !strings.Contains(err.Error(), "sink broke") {
+		t.Fatalf("a failure to settle ends with %v", err)
 	}
 }
 
