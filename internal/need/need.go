@@ -77,3 +77,15 @@ func moduleRoot() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
 }
+
+// Library needs a shared library by its soname, in the folders where the
+// loader of Debian, Fedora or Alpine looks.
+func Library(t testing.TB, soname string) {
+	t.Helper()
+	for _, pattern := range []string{"/lib/*/", "/usr/lib/*/", "/usr/lib64/", "/usr/lib/", "/lib/"} {
+		if found, _ := filepath.Glob(pattern + soname); len(found) > 0 {
+			return
+		}
+	}
+	missing(t, "the library "+soname)
+}
