@@ -1,0 +1,26 @@
+// Package suricata reads the rule language of Suricata 8: it parses rules,
+// refuses what Suricata refuses, prints them canonically, and compiles them to
+// the form an engine evaluates. It sees no packets.
+//
+// A rule goes through three stages:
+//
+//	Parse     text    -> *Rule: header and options with typed values (parse.go)
+//	resolve   options -> chains: which content belongs to which buffer (chain.go, check.go)
+//	Compile   *Rule   -> *Compiled: addresses, type, fast pattern (compile.go)
+//
+// [Load] does the first two for files, and reports every problem it meets with
+// file, line, column, sid and keyword; one bad rule never stops the rest. The
+// package match evaluates a chain against bytes.
+//
+// # Adding a keyword
+//
+// One entry in the table is all there is (table_*.go, by protocol):
+//
+//	{Name: "http.method", Kind: StickyBuffer, Buffer: BufHTTPMethod, Since: "5.0"},
+//	{Name: "ttl", Kind: PacketMatch, Parse: number(8), Since: "1.0"},
+//
+// Kind says when it is looked at, Parse what its argument means; a Parse for a
+// new syntax is a function from text to a Value whose String is the canonical
+// text. A new buffer is one line in buffer.go. `go test -run Coverage -update`
+// then rewrites docs/formats/suricata-rules.md.
+package suricata
