@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/hauberk/hauberk/suricata/netset"
 )
 
 // Parse reads one rule. The error is of type Errors and lists every problem
@@ -81,11 +83,11 @@ func (p *parser) header(f [headerFields]token) {
 	var err [headerFields]error
 	r.Actions, err[0] = parseActions(f[0].text)
 	r.Proto, err[1] = parseProto(f[1].text)
-	r.Src, err[2] = ParseExpr(f[2].text)
-	r.SrcPort, err[3] = ParseExpr(f[3].text)
+	r.Src, err[2] = netset.Parse(f[2].text)
+	r.SrcPort, err[3] = netset.Parse(f[3].text)
 	r.Way, err[4] = parseWay(f[4].text)
-	r.Dst, err[5] = ParseExpr(f[5].text)
-	r.DstPort, err[6] = ParseExpr(f[6].text)
+	r.Dst, err[5] = netset.Parse(f[5].text)
+	r.DstPort, err[6] = netset.Parse(f[6].text)
 	for i, e := range err {
 		if e != nil {
 			p.fail(f[i].pos, "", e.Error())

@@ -1,16 +1,20 @@
 package suricata
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/hauberk/hauberk/suricata/netset"
+)
 
 // A Rule is one parsed and checked rule. It is not changed after Parse.
 type Rule struct {
 	Actions []Deed // one, but for firewall rules
 	Proto   Proto
-	Src     Expr
-	SrcPort Expr
+	Src     netset.Expr
+	SrcPort netset.Expr
 	Way     Way
-	Dst     Expr
-	DstPort Expr
+	Dst     netset.Expr
+	DstPort netset.Expr
 	Options []Option
 
 	SID, GID, Rev uint32
@@ -76,14 +80,14 @@ func (r *Rule) String() string {
 	}
 	b.WriteByte(' ')
 	b.WriteString(r.Proto.String())
-	for _, e := range [...]*Expr{&r.Src, &r.SrcPort} {
+	for _, e := range [...]*netset.Expr{&r.Src, &r.SrcPort} {
 		b.WriteByte(' ')
-		e.print(&b)
+		b.WriteString(e.String())
 	}
 	b.WriteString(" " + string(r.Way))
-	for _, e := range [...]*Expr{&r.Dst, &r.DstPort} {
+	for _, e := range [...]*netset.Expr{&r.Dst, &r.DstPort} {
 		b.WriteByte(' ')
-		e.print(&b)
+		b.WriteString(e.String())
 	}
 	b.WriteString(" (")
 	for i := range r.Options {
