@@ -1,0 +1,222 @@
+// Package multi finds which of many texts occur in a buffer, thousands at
+// once: the fast patterns of a rule set. Texts with and without regard for
+// case live in one set (case is folded in ASCII only).
+//
+// The buffer is folded once. Then filters go over it (filter.go): each looks
+// at short windows of it, hashes them and asks a Bloom filter of a few
+// kilobytes whether any text has such a window. There is a tier for each
+// class of lengths:
+//
+//	texts of    windows of   looked at
+//	11 and on   8 bytes      every 4th position
+//	7 to 10     6 bytes      every 2nd
+//	4 to 6      4 bytes      every
+//	1 to 3      2 bytes      every, a plain bit map
+//
+// A text is entered with one window for each phase of the stride, so one of
+// them is always looked at; which stretch of it is entered is chosen by how
+// rare its windows are in traffic (rarity.go). Texts whose windows are common
+// in every place, such as runs of zeros, move to a finer tier where one
+// window is enough. What passes a filter is looked up in a hash table and
+// compared, first with eight bytes of the text, then as a whole.
+package multi
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+)
+
+// Pattern is a text to find.
+type Pattern struct {
+	Text []byte
+	Fold bool // ASCII letters match both cases
+	// The text must begin at Offset or later and, if Depth is above 0, end
+	// within Depth bytes after Offset.
+	Offset, Depth int
+}
+
+// maxText bounds a text; a rule's content has 255 bytes at most.
+const maxText = 1 << 12
+
+// Match says that a pattern occurs.
+type Match struct {
+	Pattern uint32 // index into what Compile was given
+	End     uint32 // where its first occurrence ends
+}
+
+// Set is compiled patterns. It is immutable and safe for concurrent use with
+// one Scratch per goroutine.
+type Set struct {
+	texts    []byte // folded
+	exact    []byte // as given
+	patterns []meta
+	tiers    []tier
+	pairs    *pairTier // nil if no text is that short
+}
+
+// meta is what is known of a pattern after compilation.
+type meta struct {
+	at       uint32 // in texts and exact
+	length   uint16
+	caseless bool
+	placed   bool // has an offset or a depth
+	first    uint32
+	last     uint32 // where it must end, at most
+}
+
+// Compile makes a set. The order of the patterns is kept; equal ones are
+// reported each.
+func Compile(patterns []Pattern) (*Set, error) {
+	s := &Set{patterns: make([]meta, len(patterns))}
+	for i, p := range patterns {
+		if len(p.Text) == 0 || len(p.Text) > maxText {
+			return nil, fmt.Errorf("compile pattern %d: text of %d bytes, not 1 to %d", i, len(p.Text), maxText)
+		}
+		if p.Offset < 0 || p.Depth < 0 || p.Depth > 0 && p.Depth < len(p.Text) {
+			return nil, fmt.Errorf("compile pattern %d: offset %d and depth %d leave no place", i, p.Offset, p.Depth)
+		}
+		m := meta{at: uint32(len(s.texts)), length: uint16(len(p.Text)), first: uint32(p.Offset), last: 1<<32 - 1}
+		if p.Depth > 0 {
+			m.last = uint32(min(p.Offset+p.Depth, 1<<32-1))
+		}
+		m.placed = p.Offset > 0 || p.Depth > 0
+		s.exact = append(s.exact, p.Text...)
+		for _, b := range p.Text {
+			s.texts = append(s.texts, foldByte(b))
+		}
+		m.caseless = p.Fold || !hasLetter(p.Text)
+		s.patterns[i] = m
+	}
+	s.place()
+	return s, nil
+}
+
+// Scratch is the working memory of one goroutine, for any number of sets.
+// Its zero value is ready.
+type Scratch struct {
+	folded  []byte
+	bits    []byte
+	seen    []uint64 // a bit per pattern, clear between scans
+	matches []Match
+}
+
+// padding is how far the filters may read past the end.
+const padding = 64
+
+// Scan returns which patterns occur in subject, each once with the end of its
+// first occurrence (one that its offset and depth allow), in no particular
+// but always the same order. The result is valid until the next Scan with sc.
+// It does not allocate once sc has seen a subject of this size. A stream is
+// scanned in pieces that overlap by the length of the longest pattern less one.
+func (s *Set) Scan(sc *Scratch, subject []byte) []Match {
+	sc.prepare(len(subject), len(s.patterns))
+	folded := sc.folded[:len(subject)+padding]
+	fold(folded, subject)
+	clear(folded[len(subject):])
+	for i := range s.tiers {
+		t := &s.tiers[i]
+		if len(subject) < t.width {
+			continue
+		}
+		groups := (len(subject)-t.width)/(8*t.stride) + 1
+		t.filter(sc.bits[:groups], folded)
+		s.confirm(sc, t, sc.bits[:groups], folded, subject)
+	}
+	if s.pairs != nil {
+		s.scanPairs(sc, folded, subject)
+	}
+	for _, m := range sc.matches {
+		sc.seen[m.Pattern>>6] = 0
+	}
+	return sc.matches
+}
+
+func (sc *Scratch) prepare(subject, patterns int) {
+	if need := subject + padding; len(sc.folded) < need {
+		sc.folded = make([]byte, need+need/4)
+		sc.bits = make([]byte, len(sc.folded)/8+16)
+	}
+	if words := (patterns + 63) / 64; len(sc.seen) < words {
+		sc.seen = make([]uint64, words)
+	}
+	sc.matches = sc.matches[:0]
+}
+
+// entry is a window of a pattern in a tier's hash table.
+type entry struct {
+	value   uint64 // up to 8 bytes of the folded text, from byte check on
+	pattern uint32
+	window  uint8 // where in the text the window is
+	check   uint8
+	size    uint8 // bytes in value
+}
+
+// confirm looks up the positions that passed a filter.
+func (s *Set) confirm(sc *Scratch, t *tier, bits []byte, folded, subject []byte) {
+	for i := 0; i < len(bits); i += 8 {
+		word := loadBits(bits[i:])
+		for ; word != 0; word &= word - 1 {
+			pos := (8*i + trailing(word)) * t.stride
+			bucket := t.hash(folded, pos) >> t.bucketShift
+			for _, e := range t.entries[t.starts[bucket]:t.starts[bucket+1]] {
+				at := pos - int(e.window)
+				if at < 0 || binary.LittleEndian.Uint64(folded[at+int(e.check):])<<(64-8*e.size) != e.value {
+					continue
+				}
+				s.verify(sc, e.pattern, at, folded, subject)
+			}
+		}
+	}
+}
+
+// verify compares a whole pattern with the subject at a position.
+func (s *Set) verify(sc *Scratch, pattern uint32, at int, folded, subject []byte) {
+	if sc.seen[pattern>>6]>>(pattern&63)&1 != 0 {
+		return
+	}
+	m := &s.patterns[pattern]
+	end := at + int(m.length)
+	if end > len(subject) || m.placed && (uint32(at) < m.first || uint32(end) > m.last) {
+		return
+	}
+	if m.caseless {
+		if !bytes.Equal(folded[at:end], s.texts[m.at:m.at+uint32(m.length)]) {
+			return
+		}
+	} else if !bytes.Equal(subject[at:end], s.exact[m.at:m.at+uint32(m.length)]) {
+		return
+	}
+	sc.seen[pattern>>6] |= 1 << (pattern & 63)
+	sc.matches = append(sc.matches, Match{pattern, uint32(end)})
+}
+
+// Size returns the bytes of memory the set holds.
+func (s *Set) Size() int {
+	n := len(s.texts) + len(s.exact) + 20*len(s.patterns)
+	for _, t := range s.tiers {
+		n += 4*len(t.bloom) + 4*len(t.starts) + 16*len(t.entries)
+	}
+	if s.pairs != nil {
+		n += 8*len(s.pairs.present) + 4*len(s.pairs.starts) + 16*len(s.pairs.entries)
+	}
+	return n
+}
+
+// Tiers returns how many patterns are in the tiers of 8, 6, 4 and 2 bytes.
+func (s *Set) Tiers() (n [4]int) {
+	for i, t := range s.tiers {
+		switch t.width {
+		case 8:
+			n[0] = s.tiers[i].patterns
+		case 6:
+			n[1] = s.tiers[i].patterns
+		case 4:
+			n[2] = s.tiers[i].patterns
+		}
+	}
+	if s.pairs != nil {
+		n[3] = s.pairs.patterns
+	}
+	return n
+}

@@ -1,0 +1,221 @@
+package multi
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// tier is the texts that are found by windows of one width.
+type tier struct {
+	width    int // bytes of a window
+	stride   int // positions from one look to the next
+	second   int // offset of the window's second four bytes
+	patterns int
+
+	// The filter: the top bits of a hash choose a word, the ten below two bits
+	// in it, counted from the top.
+	bloom     []uint32
+	wordShift uint8
+
+	// The table: entries of a bucket lie together.
+	bucketShift uint8
+	starts      []uint32
+	entries     []entry
+}
+
+// Multipliers of the hash: odd, with bits all over.
+const (
+	multiplier       = 0x9e3779b1
+	secondMultiplier = 0x85ebca77
+)
+
+// hash is of the window at pos.
+func (t *tier) hash(folded []byte, pos int) uint32 {
+	return binary.LittleEndian.Uint32(folded[pos:])*multiplier +
+		binary.LittleEndian.Uint32(folded[pos+t.second:])*secondMultiplier
+}
+
+// pairTier is the texts of one to three bytes.
+type pairTier struct {
+	present  [1 << 10]uint64 // bit map of two bytes
+	shift    uint8
+	starts   []uint32
+	entries  []entry
+	patterns int
+}
+
+func (p *pairTier) bucket(pair uint16) uint32 { return uint32(pair) * multiplier >> p.shift }
+
+// scanPairs looks at every two bytes; those of a text of one byte may end
+// outside.
+func (s *Set) scanPairs(sc *Scratch, folded, subject []byte) {
+	p := s.pairs
+	pair := uint16(0)
+	if len(subject) > 0 {
+		pair = uint16(folded[0]) << 8
+	}
+	for pos := range subject {
+		pair = pair>>8 | uint16(folded[pos+1])<<8
+		if p.present[pair>>6]>>(pair&63)&1 == 0 {
+			continue
+		}
+		bucket := p.bucket(pair)
+		for _, e := range p.entries[p.starts[bucket]:p.starts[bucket+1]] {
+			if at := pos - int(e.window); at >= 0 {
+				s.verify(sc, e.pattern, at, folded, subject)
+			}
+		}
+	}
+}
+
+// placement is where the windows of one pattern are, as compilation chose.
+type placement struct {
+	pattern uint32
+	window  int // of the first phase
+}
+
+// place distributes the patterns over the tiers and builds these.
+func (s *Set) place() {
+	tiers := [...]tier{{width: 8, stride: 4, second: 4}, {width: 6, stride: 2, second: 2}, {width: 4, stride: 1}}
+	var placed [len(tiers)][]placement
+	var short []uint32
+	crowd := newCrowd(len(s.patterns))
+	for i, m := range s.patterns {
+		text := s.texts[m.at : m.at+uint32(m.length)]
+		if len(text) < 4 {
+			short = append(short, uint32(i))
+			continue
+		}
+		best, at, cost := -1, 0, 0.0
+		for k := range tiers {
+			t := &tiers[k]
+			if len(text) < t.width+t.stride-1 {
+				continue
+			}
+			w, c := crowd.cheapest(t, text)
+			// A coarser tier costs less per position, so a finer one must be
+			// clearly rarer.
+			if best < 0 || c*finerTierFactor < cost {
+				best, at, cost = k, w, c
+			}
+		}
+		t := &tiers[best]
+		crowd.enter(t, text, at)
+		placed[best] = append(placed[best], placement{uint32(i), at})
+	}
+	for k := range tiers {
+		if len(placed[k]) > 0 {
+			tiers[k].build(s, placed[k])
+			s.tiers = append(s.tiers, tiers[k])
+		}
+	}
+	if len(short) > 0 {
+		s.buildPairs(short)
+	}
+}
+
+// finerTierFactor is how much rarer the windows of a pattern must be in a
+// finer tier to move it there.
+const finerTierFactor = 8
+
+// Bloom bits per window entered, as a power of two: two of them are set, so
+// some 2 % of windows pass by chance. The words are bounded by the cache.
+const (
+	wordsPerWindow = 2 // windows per word
+	maxWordBits    = 15
+	minWordBits    = 4
+	maxBucketBits  = 16
+)
+
+func (t *tier) build(s *Set, placed []placement) {
+	windows := len(placed) * t.stride
+	t.patterns = len(placed)
+	wordBits := min(max(bits.Len(uint(windows/wordsPerWindow)), minWordBits), maxWordBits)
+	bucketBits := min(max(bits.Len(uint(windows)), minWordBits), maxBucketBits)
+	t.wordShift, t.bucketShift = uint8(32-wordBits), uint8(32-bucketBits)
+	t.bloom = make([]uint32, 1<<wordBits)
+	t.starts = make([]uint32, 1<<bucketBits+1)
+	hashes := make([]uint32, 0, windows)
+	for _, p := range placed {
+		m := s.patterns[p.pattern]
+		text := s.texts[m.at : m.at+uint32(m.length)]
+		for phase := range t.stride {
+			h := t.hash(text[p.window+phase:][:t.width:t.width], 0)
+			hashes = append(hashes, h)
+			t.bloom[h>>t.wordShift] |= t.mask(h)
+			t.starts[h>>t.bucketShift+1]++
+		}
+	}
+	for i := range t.starts[1:] {
+		t.starts[i+1] += t.starts[i]
+	}
+	t.entries = make([]entry, windows)
+	next := make([]uint32, 1<<bucketBits)
+	copy(next, t.starts)
+	// Later windows of a pattern come first in a bucket: they mean an earlier
+	// occurrence.
+	for i := len(placed) - 1; i >= 0; i-- {
+		p := placed[i]
+		for phase := t.stride - 1; phase >= 0; phase-- {
+			bucket := hashes[i*t.stride+phase] >> t.bucketShift
+			t.entries[next[bucket]] = s.entry(p.pattern, p.window+phase)
+			next[bucket]++
+		}
+	}
+}
+
+// mask is the bits of a hash in its word.
+func (t *tier) mask(h uint32) uint32 {
+	return 1<<31>>(h>>(t.wordShift-5)&31) | 1<<31>>(h>>(t.wordShift-10)&31)
+}
+
+// entry describes a window of a pattern. Its eight bytes to compare include
+// the window where they can.
+func (s *Set) entry(pattern uint32, window int) entry {
+	m := s.patterns[pattern]
+	text := s.texts[m.at : m.at+uint32(m.length)]
+	e := entry{pattern: pattern, window: uint8(window), size: uint8(min(8, len(text)))}
+	e.check = uint8(max(0, min(window-2, len(text)-8)))
+	var value [8]byte
+	copy(value[8-e.size:], text[e.check:])
+	e.value = binary.LittleEndian.Uint64(value[:])
+	return e
+}
+
+// buildPairs enters texts of one to three bytes by their first two.
+func (s *Set) buildPairs(short []uint32) {
+	p := &pairTier{patterns: len(short)}
+	windows := 0
+	each := func(f func(pair uint16, pattern uint32)) {
+		for _, i := range short {
+			text := s.texts[s.patterns[i].at:]
+			if s.patterns[i].length > 1 {
+				f(binary.LittleEndian.Uint16(text), i)
+				continue
+			}
+			for second := range 256 {
+				f(uint16(text[0])|uint16(second)<<8, i)
+			}
+		}
+	}
+	each(func(pair uint16, _ uint32) {
+		p.present[pair>>6] |= 1 << (pair & 63)
+		windows++
+	})
+	buckets := 1 << min(max(bits.Len(uint(windows)), minWordBits), maxBucketBits)
+	p.shift = uint8(33 - bits.Len(uint(buckets)))
+	p.starts = make([]uint32, buckets+1)
+	each(func(pair uint16, _ uint32) { p.starts[p.bucket(pair)+1]++ })
+	for i := range buckets {
+		p.starts[i+1] += p.starts[i]
+	}
+	p.entries = make([]entry, windows)
+	next := make([]uint32, buckets)
+	copy(next, p.starts)
+	each(func(pair uint16, pattern uint32) {
+		bucket := p.bucket(pair)
+		p.entries[next[bucket]] = entry{pattern: pattern}
+		next[bucket]++
+	})
+	s.pairs = p
+}

@@ -1,0 +1,54 @@
+package multi
+
+import "golang.org/x/sys/cpu"
+
+// vector says that the processor has AVX2, and the operating system keeps its
+// registers.
+var vector = cpu.X86.HasAVX2
+
+// filterVector is filterScalar, eight positions at a time.
+func (t *tier) filterVector(out, folded []byte) {
+	args := filterArgs{
+		out: &out[0], groups: len(out), folded: &folded[0], bloom: &t.bloom[0],
+		wordShift: uint64(t.wordShift), firstShift: uint64(t.wordShift - 5), secondShift: uint64(t.wordShift - 10),
+	}
+	switch t.width {
+	case 8:
+		filter8AVX2(&args)
+	case 6:
+		filter6AVX2(&args)
+	default:
+		filter4AVX2(&args)
+	}
+}
+
+// filterArgs is known to vector_amd64.s by its layout. Of folded, padding
+// bytes behind the last window are readable.
+type filterArgs struct {
+	out                                *byte
+	groups                             int
+	folded                             *byte
+	bloom                              *uint32
+	wordShift, firstShift, secondShift uint64
+}
+
+//go:noescape
+func filter8AVX2(args *filterArgs)
+
+//go:noescape
+func filter6AVX2(args *filterArgs)
+
+//go:noescape
+func filter4AVX2(args *filterArgs)
+
+// foldVector folds whole blocks of 32 bytes and returns how many bytes.
+func foldVector(dst, src []byte) int {
+	n := len(src) &^ 31
+	if n > 0 {
+		foldAVX2(&dst[0], &src[0], n)
+	}
+	return n
+}
+
+//go:noescape
+func foldAVX2(dst, src *byte, n int)

@@ -1,0 +1,138 @@
+#include "textflag.h"
+
+// The windows of eight positions, stride 1: bytes 0-3, 1-4, 2-5, 3-6 and 4-7 to 7-10.
+DATA windows4<>+0(SB)/8, $0x0403020103020100
+DATA windows4<>+8(SB)/8, $0x0605040305040302
+DATA windows4<>+16(SB)/8, $0x0807060507060504
+DATA windows4<>+24(SB)/8, $0x0a09080709080706
+GLOBL windows4<>(SB), RODATA|NOPTR, $32
+
+// The first and last four bytes of the windows of four positions, stride 2.
+DATA first6<>+0(SB)/8, $0x0504030203020100
+DATA first6<>+8(SB)/8, $0x0908070607060504
+DATA first6<>+16(SB)/8, $0x0504030203020100
+DATA first6<>+24(SB)/8, $0x0908070607060504
+GLOBL first6<>(SB), RODATA|NOPTR, $32
+DATA last6<>+0(SB)/8, $0x0706050405040302
+DATA last6<>+8(SB)/8, $0x0b0a090809080706
+DATA last6<>+16(SB)/8, $0x0706050405040302
+DATA last6<>+24(SB)/8, $0x0b0a090809080706
+GLOBL last6<>(SB), RODATA|NOPTR, $32
+
+// multiplier, secondMultiplier (tier.go), and the mask of a bit number.
+DATA hashing<>+0(SB)/4, $0x9e3779b1
+DATA hashing<>+4(SB)/4, $0x85ebca77
+DATA hashing<>+8(SB)/4, $31
+GLOBL hashing<>(SB), RODATA|NOPTR, $12
+
+// What folding needs: 127-'Z', 127-26 and the bit of lower case.
+DATA folding<>+0(SB)/4, $0x25252525
+DATA folding<>+4(SB)/4, $0x65656565
+DATA folding<>+8(SB)/4, $0x20202020
+GLOBL folding<>(SB), RODATA|NOPTR, $12
+
+#define LOAD \
+	MOVQ args+0(FP), AX \
+	MOVQ 0(AX), DI \
+	MOVQ 8(AX), CX \
+	MOVQ 16(AX), SI \
+	MOVQ 24(AX), BX \
+	VMOVQ 32(AX), X8 \
+	VMOVQ 40(AX), X9 \
+	VMOVQ 48(AX), X10 \
+	VPBROADCASTD hashing<>+0(SB), Y11 \
+	VPBROADCASTD hashing<>+4(SB), Y12 \
+	VPBROADCASTD hashing<>+8(SB), Y13
+
+// PROBE asks the filter for the hashes in Y0 and leaves one bit each in DX.
+#define PROBE \
+	VPSRLD X8, Y0, Y2 \
+	VPCMPEQD Y4, Y4, Y4 \
+	VPXOR Y5, Y5, Y5 \
+	VPGATHERDD Y4, (BX)(Y2*4), Y5 \
+	VPSRLD X9, Y0, Y6 \
+	VPAND Y13, Y6, Y6 \
+	VPSRLD X10, Y0, Y7 \
+	VPAND Y13, Y7, Y7 \
+	VPSLLVD Y6, Y5, Y6 \
+	VPSLLVD Y7, Y5, Y7 \
+	VPAND Y6, Y7, Y7 \
+	VMOVMSKPS Y7, DX
+
+// func filter8AVX2(args *filterArgs)
+TEXT ·filter8AVX2(SB), NOSPLIT, $0-8
+	LOAD
+next8:
+	VPMULLD 0(SI), Y11, Y0
+	VPMULLD 4(SI), Y12, Y1
+	VPADDD  Y1, Y0, Y0
+	PROBE
+	MOVB    DX, 0(DI)
+	ADDQ    $32, SI
+	INCQ    DI
+	DECQ    CX
+	JNZ     next8
+	VZEROUPPER
+	RET
+
+// func filter6AVX2(args *filterArgs)
+TEXT ·filter6AVX2(SB), NOSPLIT, $0-8
+	LOAD
+	VMOVDQU first6<>(SB), Y14
+	VMOVDQU last6<>(SB), Y15
+next6:
+	VMOVDQU     0(SI), X0
+	VINSERTI128 $1, 8(SI), Y0, Y0
+	VPSHUFB     Y15, Y0, Y1
+	VPSHUFB     Y14, Y0, Y0
+	VPMULLD     Y11, Y0, Y0
+	VPMULLD     Y12, Y1, Y1
+	VPADDD      Y1, Y0, Y0
+	PROBE
+	MOVB        DX, 0(DI)
+	ADDQ        $16, SI
+	INCQ        DI
+	DECQ        CX
+	JNZ         next6
+	VZEROUPPER
+	RET
+
+// func filter4AVX2(args *filterArgs)
+TEXT ·filter4AVX2(SB), NOSPLIT, $0-8
+	LOAD
+	VPADDD  Y12, Y11, Y11
+	VMOVDQU windows4<>(SB), Y14
+next4:
+	VBROADCASTI128 0(SI), Y0
+	VPSHUFB        Y14, Y0, Y0
+	VPMULLD        Y11, Y0, Y0
+	PROBE
+	MOVB           DX, 0(DI)
+	ADDQ           $8, SI
+	INCQ           DI
+	DECQ           CX
+	JNZ            next4
+	VZEROUPPER
+	RET
+
+// func foldAVX2(dst, src *byte, n int)
+TEXT ·foldAVX2(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), DI
+	MOVQ         src+8(FP), SI
+	MOVQ         n+16(FP), CX
+	VPBROADCASTD folding<>+0(SB), Y3
+	VPBROADCASTD folding<>+4(SB), Y4
+	VPBROADCASTD folding<>+8(SB), Y5
+nextFold:
+	VMOVDQU  0(SI), Y0
+	VPADDB   Y3, Y0, Y1
+	VPCMPGTB Y4, Y1, Y1
+	VPAND    Y5, Y1, Y1
+	VPOR     Y1, Y0, Y0
+	VMOVDQU  Y0, 0(DI)
+	ADDQ     $32, SI
+	ADDQ     $32, DI
+	SUBQ     $32, CX
+	JNZ      nextFold
+	VZEROUPPER
+	RET

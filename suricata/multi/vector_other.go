@@ -1,0 +1,10 @@
+//go:build !amd64
+
+package multi
+
+// vector is for amd64 only.
+const vector = false
+
+func (t *tier) filterVector(out, folded []byte) { t.filterScalar(out, folded) }
+
+func foldVector(_, _ []byte) int { return 0 }

@@ -1,0 +1,5 @@
+//go:build !amd64
+
+package multi
+
+func withoutVector() (restore func()) { return func() {} }
