@@ -98,9 +98,6 @@ func (r *Read) check(minBytes int64) error {
 	if !r.Text && r.Base != 0 {
 		return errors.New("hex, dec and oct need string")
 	}
-	if r.Text && r.Endian != Big {
-		return errors.New("string has no byte order")
-	}
 	return nil
 }
 

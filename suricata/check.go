@@ -137,6 +137,7 @@ func (r *resolver) checkAbsent(c *Chain) {
 func (r *resolver) checkPatterns(c *Chain) {
 	info := c.Buffer.Info()
 	if len(c.Transforms) > 0 {
+		r.checkTransformed(c)
 		return
 	}
 	for _, s := range c.Steps {
@@ -161,6 +162,45 @@ func (r *resolver) checkPatterns(c *Chain) {
 			r.fail(x.pos, "content", "a serial number has colons between its pairs of digits")
 		}
 	}
+}
+
+// checkTransformed refuses patterns that no transformed buffer can have.
+func (r *resolver) checkTransformed(c *Chain) {
+	for _, s := range c.Steps {
+		x, ok := s.(*Content)
+		if !ok {
+			continue
+		}
+		for i := range c.Transforms {
+			name := c.Transforms[i].Name
+			bad := false
+			switch name {
+			case "to_lowercase":
+				bad = hasUpper(x.Pattern)
+			case "to_uppercase":
+				bad = bytes.ContainsFunc(x.Pattern, func(c rune) bool { return 'a' <= c && c <= 'z' })
+			case "strip_whitespace":
+				bad = bytes.ContainsAny(x.Pattern, whitespace)
+			case "compress_whitespace":
+				bad = doubleSpace(x.Pattern)
+			}
+			if bad {
+				r.fail(x.pos, "content", "the pattern cannot be in a buffer after "+name)
+			}
+		}
+	}
+}
+
+const whitespace = " \t\n\v\f\r"
+
+// doubleSpace reports whether two white space characters follow each other.
+func doubleSpace(p []byte) bool {
+	for i := 1; i < len(p); i++ {
+		if bytes.IndexByte([]byte(whitespace), p[i-1]) >= 0 && bytes.IndexByte([]byte(whitespace), p[i]) >= 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func hasUpper(p []byte) bool {

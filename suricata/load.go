@@ -21,8 +21,8 @@ type Options struct {
 	Disabled bool
 }
 
-// Load reads rule files. Of rules with the same gid and sid the highest
-// revision counts, and the others are errors. The error is that of a file that
+// Load reads rule files. Of rules with the same gid and sid a newer revision
+// replaces the one before it; an equal or older one is an error. The error is that of a file that
 // cannot be read; what the others hold is returned all the same.
 func Load(opt Options, files ...string) (*Set, error) {
 	set := &Set{}
@@ -163,6 +163,9 @@ func (s *Set) dedupe() {
 			best[key], loser = i, j
 		}
 		drop[loser] = true
+		if loser == j {
+			continue // replaced by a newer revision: nothing is wrong
+		}
 		l, w := s.Rules[loser], s.Rules[best[key]]
 		s.Errors = append(s.Errors, &Error{File: l.File, Line: l.Line, Column: 1, SID: l.SID, Keyword: "sid", Problem: Invalid,
 			Reason: fmt.Sprintf("duplicate: rule at %s:%d has the same sid and revision %d", w.File, w.Line, w.Rev)})

@@ -36,7 +36,7 @@ func (r *resolver) modify(o *Option) {
 		return
 	}
 	n, _ := o.Value.(Num)
-	r.use(o, n)
+	r.defined(o, n)
 	switch o.Name {
 	case "nocase":
 		if c.NoCase && r.chains[r.lastIn].Buffer.Info().Traits&File == 0 {
@@ -48,9 +48,6 @@ func (r *resolver) modify(o *Option) {
 			r.failAt(o, "cannot be used with a sticky buffer")
 		}
 	case "endswith":
-		if c.EndsWith {
-			r.failAt(o, "given twice for the same content")
-		}
 		c.EndsWith = true
 	case "startswith", "depth", "offset":
 		r.absolute(o, c, n)

@@ -22,9 +22,9 @@ type resolver struct {
 	chains []Chain
 	sticky int // index of the selected chain, -1: the payload, unselected
 	opened *Option
-	last   *Content // the content modifiers apply to
-	lastIn int      // its chain
-	vars   map[string]bool
+	last   *Content            // the content modifiers apply to
+	lastIn int                 // its chain
+	vars   map[string][]Buffer // where byte_extract and byte_math define them
 }
 
 // resolve fills r.chains and r.facts, and reports what Suricata refuses about
@@ -267,18 +267,18 @@ func (r *resolver) match(o *Option) {
 	case *IsDataAt:
 		r.dataAt(o, v)
 	case *ByteTest:
-		r.use(o, v.Bytes, v.Offset, v.Value)
+		r.use(o, v.Relative, v.Bytes, v.Offset, v.Value)
 		r.step(r.relative(v.Relative), v)
 	case *ByteJump:
-		r.use(o, v.Bytes, v.Offset)
+		r.use(o, v.Relative, v.Bytes, v.Offset)
 		r.step(r.relative(v.Relative), v)
 	case *ByteExtract:
-		r.use(o, v.Bytes, v.Offset)
-		r.define(v.Name)
+		r.use(o, v.Relative, v.Bytes, v.Offset)
+		r.define(v.Name, v.Relative)
 		r.step(r.relative(v.Relative), v)
 	case *ByteMath:
-		r.use(o, v.Bytes, v.Offset, v.Value)
-		r.define(v.Result)
+		r.use(o, v.Relative, v.Bytes, v.Offset, v.Value)
+		r.define(v.Result, v.Relative)
 		r.step(r.relative(v.Relative), v)
 	case *Entropy:
 		r.step(i, v)
@@ -382,7 +382,7 @@ func (r *resolver) pcre(o *Option, v *PCRE) {
 // dataAt handles isdataat. !1,relative behind a content says that the content
 // ends the buffer, and is searched for as such.
 func (r *resolver) dataAt(o *Option, v *IsDataAt) {
-	r.use(o, v.At)
+	r.defined(o, v.At)
 	i := r.relative(v.Relative)
 	if steps := r.chains[i].Steps; v.Not && v.Relative && v.At == (Num{N: 1}) && len(steps) > 0 {
 		if c, ok := steps[len(steps)-1].(*Content); ok {
@@ -393,18 +393,29 @@ func (r *resolver) dataAt(o *Option, v *IsDataAt) {
 	r.step(i, v)
 }
 
-// use checks that variables are defined before they are used.
-func (r *resolver) use(o *Option, nums ...Num) {
+// use checks that variables are defined before they are used. One that is set
+// from the payload can be used only there.
+func (r *resolver) use(o *Option, relative bool, nums ...Num) {
+	b := r.chains[r.relative(relative)].Buffer
 	for _, n := range nums {
-		if n.Var != "" && !r.vars[n.Var] {
-			r.failAt(o, "unknown variable %q: byte_extract or byte_math must define it first", n.Var)
+		reach := func(def Buffer) bool { return def == b || def != BufPayload && def != BufBase64 }
+		if n.Var != "" && !slices.ContainsFunc(r.vars[n.Var], reach) {
+			r.failAt(o, "unknown variable %q: byte_extract or byte_math must define it before, in the same buffer", n.Var)
 		}
 	}
 }
 
-func (r *resolver) define(name string) {
-	if r.vars == nil {
-		r.vars = map[string]bool{}
+// defined checks that a variable is set anywhere before.
+func (r *resolver) defined(o *Option, n Num) {
+	if n.Var != "" && len(r.vars[n.Var]) == 0 {
+		r.failAt(o, "unknown variable %q: byte_extract or byte_math must define it before", n.Var)
 	}
-	r.vars[name] = true
+}
+
+// define notes that a variable is set by the step that comes next.
+func (r *resolver) define(name string, relative bool) {
+	if r.vars == nil {
+		r.vars = map[string][]Buffer{}
+	}
+	r.vars[name] = append(r.vars[name], r.chains[r.relative(relative)].Buffer)
 }

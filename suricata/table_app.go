@@ -109,7 +109,7 @@ var appKeywords = []Keyword{
 	{Name: "dns.rrtype", Kind: TxMatch, Parse: indexed(16, dnsTypes), Protos: []string{"dns", "doh2", "mdns"}, Since: "8.0"},
 	{Name: "dcerpc.iface", Aliases: []string{"dce_iface"}, Kind: TxMatch, Parse: parseIface, Protos: []string{"dcerpc", "smb"}, Since: "5.0"},
 	{Name: "dcerpc.opnum", Aliases: []string{"dce_opnum"}, Kind: TxMatch, Parse: numbers, Protos: []string{"dcerpc", "smb"}, Since: "5.0"},
-	{Name: "smb.version", Kind: TxMatch, Parse: number(8), Protos: []string{"smb"}, Since: "8.0"},
+	{Name: "smb.version", Kind: TxMatch, Parse: oneOf("1", "2"), Traits: Once, Protos: []string{"smb"}, Since: "8.0"},
 	{Name: "ftp.dynamic_port", Kind: TxMatch, Parse: indexed(16, nil), Protos: []string{"ftp"}, Since: "8.0"},
 	{Name: "ftp.mode", Kind: TxMatch, Parse: oneOf("active", "passive"), Protos: []string{"ftp"}, Since: "8.0"},
 	{Name: "ftp.reply_received", Kind: TxMatch, Parse: oneOf("yes", "true", "on", "1", "no", "false", "off", "0"), Protos: []string{"ftp"}, Since: "8.0"},

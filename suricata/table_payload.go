@@ -51,7 +51,7 @@ var transformKeywords = []Keyword{
 	{Name: "to_md5", Kind: Transform, Since: "5.0"},
 	{Name: "to_sha1", Kind: Transform, Since: "5.0"},
 	{Name: "to_sha256", Kind: Transform, Since: "5.0"},
-	{Name: "pcrexform", Kind: Transform, Parse: parseTransformRegexp, Quotes: OptionalQuotes, Since: "6.0"},
+	{Name: "pcrexform", Kind: Transform, Parse: parseTransformRegexp, Quotes: NeedQuotes, Since: "6.0"},
 	{Name: "header_lowercase", Kind: Transform, Since: "7.0"},
 	{Name: "strip_pseudo_headers", Kind: Transform, Since: "7.0"},
 	{Name: "domain", Kind: Transform, Since: "8.0"},
