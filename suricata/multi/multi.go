@@ -154,10 +154,28 @@ type entry struct {
 
 // confirm looks up the positions that passed a filter.
 func (s *Set) confirm(sc *Scratch, t *tier, bits []byte, folded, subject []byte) {
+	done := 0 // positions before are inside of a run
 	for i := 0; i < len(bits); i += 8 {
 		word := loadBits(bits[i:])
+		if inside := done - 8*i; inside > 0 { // the finest tier has stride 1
+			if inside >= 64 {
+				continue
+			}
+			word &= ^uint64(0) << inside
+		}
 		for ; word != 0; word &= word - 1 {
 			pos := (8*i + trailing(word)) * t.stride
+			if t.runs != nil {
+				if four := binary.LittleEndian.Uint32(folded[pos:]); four == four<<8|four>>24 {
+					done = s.confirmRun(sc, t.runs[byte(four)], pos, folded, subject) - 3
+					if done >= 8*i+64 {
+						break
+					}
+					// The last window of the run is the lowest left, and done too.
+					word &= ^uint64(0) << (done - 8*i - 1)
+					continue
+				}
+			}
 			bucket := t.hash(folded, pos) >> t.bucketShift
 			for _, e := range t.entries[t.starts[bucket]:t.starts[bucket+1]] {
 				at := pos - int(e.window)
@@ -168,6 +186,27 @@ func (s *Set) confirm(sc *Scratch, t *tier, bits []byte, folded, subject []byte)
 			}
 		}
 	}
+}
+
+// confirmRun looks for patterns that are runs in the run of one byte from
+// pos on, and returns where it ends. All runs are long in padding, so they
+// are looked at as a whole.
+func (s *Set) confirmRun(sc *Scratch, patterns []uint32, pos int, folded, subject []byte) (end int) {
+	end = pos + 4
+	for end < len(subject) && folded[end] == folded[pos] {
+		end++
+	}
+	for _, pattern := range patterns {
+		m := &s.patterns[pattern]
+		from, to := max(pos, int(m.first)), end-int(m.length)
+		if m.caseless {
+			to = min(to, from) // every place is as good
+		}
+		for at := from; at <= to; at++ {
+			s.verify(sc, pattern, at, folded, subject)
+		}
+	}
+	return end
 }
 
 // verify compares a whole pattern with the subject at a position.

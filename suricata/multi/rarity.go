@@ -58,14 +58,14 @@ func newCrowd(patterns int) *crowd {
 	return c
 }
 
-// cheapest returns the place of the windows of text that cost least, and the
-// cost: how often they are seen times how many patterns look there, summed
+// cheapest returns the place of the windows of text that cost least, -1 if
+// there is none without a run, and the cost: how often they are seen times how many patterns look there, summed
 // over the phases and divided by the stride.
 func (c *crowd) cheapest(t *tier, text []byte) (at int, cost float64) {
 	text = text[:min(len(text), maxWindow)]
 	at = -1
-	var costs [8]float64 // of the windows at the last positions
-	sum := 0.0
+	var costs [4]float64 // of the windows at the last positions
+	clean := 0           // windows from here on are no runs
 	for w := 0; w+t.width <= len(text); w++ {
 		window := text[w : w+t.width : w+t.width]
 		f := frequency(binary.LittleEndian.Uint32(window))
@@ -73,9 +73,19 @@ func (c *crowd) cheapest(t *tier, text []byte) (at int, cost float64) {
 			f = min(f, frequency(binary.LittleEndian.Uint32(window[t.second:]))) / 4
 		}
 		f *= 1 + float64(c.count[t.hash(window, 0)>>c.shift])
-		sum += f - costs[w%t.stride]
+		if isRun(window) {
+			clean = w + 1
+		}
 		costs[w%t.stride] = f
-		if first := w - t.stride + 1; first >= 0 && (at < 0 || sum < cost) {
+		first := w - t.stride + 1
+		if first < clean {
+			continue
+		}
+		sum := 0.0
+		for _, c := range costs[:t.stride] {
+			sum += c
+		}
+		if at < 0 || sum < cost {
 			at, cost = first, sum
 		}
 	}

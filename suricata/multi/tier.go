@@ -1,6 +1,7 @@
 package multi
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 )
@@ -15,7 +16,12 @@ type tier struct {
 	// The filter: the top bits of a hash choose a word, the ten below two bits
 	// in it, counted from the top.
 	bloom     []uint32
+	seed      uint32 // of the hash
 	wordShift uint8
+
+	// runs is the patterns that are a run, by byte; in the finest tier only.
+	// Their windows are in the filter and the table too.
+	runs [][]uint32
 
 	// The table: entries of a bucket lie together.
 	bucketShift uint8
@@ -31,7 +37,7 @@ const (
 
 // hash is of the window at pos.
 func (t *tier) hash(folded []byte, pos int) uint32 {
-	return binary.LittleEndian.Uint32(folded[pos:])*multiplier +
+	return t.seed + binary.LittleEndian.Uint32(folded[pos:])*multiplier +
 		binary.LittleEndian.Uint32(folded[pos+t.second:])*secondMultiplier
 }
 
@@ -78,12 +84,17 @@ type placement struct {
 func (s *Set) place() {
 	tiers := [...]tier{{width: 8, stride: 4, second: 4}, {width: 6, stride: 2, second: 2}, {width: 4, stride: 1}}
 	var placed [len(tiers)][]placement
+	const finest = len(tiers) - 1
 	var short []uint32
 	crowd := newCrowd(len(s.patterns))
 	for i, m := range s.patterns {
 		text := s.texts[m.at : m.at+uint32(m.length)]
 		if len(text) < 4 {
 			short = append(short, uint32(i))
+			continue
+		}
+		if isRun(text) {
+			placed[finest] = append(placed[finest], placement{uint32(i), 0})
 			continue
 		}
 		best, at, cost := -1, 0, 0.0
@@ -93,11 +104,17 @@ func (s *Set) place() {
 				continue
 			}
 			w, c := crowd.cheapest(t, text)
+			if w < 0 {
+				continue
+			}
 			// A coarser tier costs less per position, so a finer one must be
 			// clearly rarer.
 			if best < 0 || c*finerTierFactor < cost {
 				best, at, cost = k, w, c
 			}
+		}
+		if best < 0 { // the only change is far in
+			best, at = finest, firstChange(text)
 		}
 		t := &tiers[best]
 		crowd.enter(t, text, at)
@@ -114,37 +131,55 @@ func (s *Set) place() {
 	}
 }
 
+// isRun reports whether text is one byte over and over.
+func isRun(text []byte) bool { return firstChange(text) < 0 }
+
+// firstChange returns a window of four bytes that is not a run; -1 if text is
+// one.
+func firstChange(text []byte) int {
+	for i := 1; i < len(text); i++ {
+		if text[i] != text[0] {
+			return max(0, i-3)
+		}
+	}
+	return -1
+}
+
 // finerTierFactor is how much rarer the windows of a pattern must be in a
 // finer tier to move it there.
 const finerTierFactor = 8
 
-// Bloom bits per window entered, as a power of two: two of them are set, so
-// some 2 % of windows pass by chance. The words are bounded by the cache.
+// Sizes of filters and tables. A filter has one to two words per window, the
+// finest tier twice that, as it is asked most often: then one window of a
+// thousand passes by chance. Words are bounded by the cache.
 const (
-	wordsPerWindow = 2 // windows per word
-	maxWordBits    = 15
-	minWordBits    = 4
-	maxBucketBits  = 16
+	maxWordBits   = 15
+	minWordBits   = 4
+	maxBucketBits = 16
 )
 
 func (t *tier) build(s *Set, placed []placement) {
 	windows := len(placed) * t.stride
 	t.patterns = len(placed)
-	wordBits := min(max(bits.Len(uint(windows/wordsPerWindow)), minWordBits), maxWordBits)
+	size := windows
+	if t.stride == 1 {
+		size *= 2
+	}
+	wordBits := min(max(bits.Len(uint(size)), minWordBits), maxWordBits)
 	bucketBits := min(max(bits.Len(uint(windows)), minWordBits), maxBucketBits)
 	t.wordShift, t.bucketShift = uint8(32-wordBits), uint8(32-bucketBits)
 	t.bloom = make([]uint32, 1<<wordBits)
 	t.starts = make([]uint32, 1<<bucketBits+1)
 	hashes := make([]uint32, 0, windows)
-	for _, p := range placed {
-		m := s.patterns[p.pattern]
-		text := s.texts[m.at : m.at+uint32(m.length)]
-		for phase := range t.stride {
-			h := t.hash(text[p.window+phase:][:t.width:t.width], 0)
-			hashes = append(hashes, h)
-			t.bloom[h>>t.wordShift] |= t.mask(h)
-			t.starts[h>>t.bucketShift+1]++
+	for range seeds {
+		hashes = t.fill(s, placed, hashes[:0])
+		if t.stride == 1 || t.refusesRuns() {
+			break
 		}
+		t.seed += multiplier
+	}
+	for _, h := range hashes {
+		t.starts[h>>t.bucketShift+1]++
 	}
 	for i := range t.starts[1:] {
 		t.starts[i+1] += t.starts[i]
@@ -162,6 +197,47 @@ func (t *tier) build(s *Set, placed []placement) {
 			next[bucket]++
 		}
 	}
+}
+
+// seeds is how many are tried for a filter that refuses runs. The last is
+// taken as it is.
+const seeds = 16
+
+// fill enters the windows of all patterns in the filter, and returns their hashes.
+func (t *tier) fill(s *Set, placed []placement, hashes []uint32) []uint32 {
+	clear(t.bloom)
+	t.runs = nil
+	for _, p := range placed {
+		m := s.patterns[p.pattern]
+		text := s.texts[m.at : m.at+uint32(m.length)]
+		if t.stride == 1 && isRun(text) {
+			t.addRun(text[0], p.pattern)
+		}
+		for phase := range t.stride {
+			h := t.hash(text[p.window+phase:][:t.width:t.width], 0)
+			hashes = append(hashes, h)
+			t.bloom[h>>t.wordShift] |= t.mask(h)
+		}
+	}
+	return hashes
+}
+
+// refusesRuns reports whether padding does not pass the filter by chance.
+func (t *tier) refusesRuns() bool {
+	for _, b := range []byte{0, 0xff, ' ', 'a'} {
+		h := t.hash(bytes.Repeat([]byte{b}, 8), 0)
+		if mask := t.mask(h); t.bloom[h>>t.wordShift]&mask == mask {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *tier) addRun(b byte, pattern uint32) {
+	if t.runs == nil {
+		t.runs = make([][]uint32, 256)
+	}
+	t.runs[b] = append(t.runs[b], pattern)
 }
 
 // mask is the bits of a hash in its word.

@@ -10,7 +10,7 @@ var vector = cpu.X86.HasAVX2
 func (t *tier) filterVector(out, folded []byte) {
 	args := filterArgs{
 		out: &out[0], groups: len(out), folded: &folded[0], bloom: &t.bloom[0],
-		wordShift: uint64(t.wordShift), firstShift: uint64(t.wordShift - 5), secondShift: uint64(t.wordShift - 10),
+		wordShift: uint64(t.wordShift), firstShift: uint64(t.wordShift - 5), secondShift: uint64(t.wordShift - 10), seed: uint64(t.seed),
 	}
 	switch t.width {
 	case 8:
@@ -30,6 +30,7 @@ type filterArgs struct {
 	folded                             *byte
 	bloom                              *uint32
 	wordShift, firstShift, secondShift uint64
+	seed                               uint64
 }
 
 //go:noescape

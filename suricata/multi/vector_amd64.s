@@ -40,12 +40,15 @@ GLOBL folding<>(SB), RODATA|NOPTR, $12
 	VMOVQ 32(AX), X8 \
 	VMOVQ 40(AX), X9 \
 	VMOVQ 48(AX), X10 \
+	VPBROADCASTD 56(AX), Y3 \
 	VPBROADCASTD hashing<>+0(SB), Y11 \
 	VPBROADCASTD hashing<>+4(SB), Y12 \
 	VPBROADCASTD hashing<>+8(SB), Y13
 
 // PROBE asks the filter for the hashes in Y0 and leaves one bit each in DX.
+// On Zen 5 eight single loads in place of VPGATHERDD take 1.4 times as long.
 #define PROBE \
+	VPADDD Y3, Y0, Y0 \
 	VPSRLD X8, Y0, Y2 \
 	VPCMPEQD Y4, Y4, Y4 \
 	VPXOR Y5, Y5, Y5 \
