@@ -208,9 +208,6 @@ func parseTOS(a arg) (Value, error) {
 	return TOS(n), nil
 }
 
-// parseVLAN reads vlan.id: a number, with an optional layer.
-func parseVLAN(a arg) (Value, error) { return indexed(16, nil)(a) }
-
 // parseTransformRegexp keeps the pattern of pcrexform: its first group becomes
 // the buffer.
 func parseTransformRegexp(a arg) (Value, error) {

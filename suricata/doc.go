@@ -17,10 +17,10 @@
 // One entry in the table is all there is (table_*.go, by protocol):
 //
 //	{Name: "http.method", Kind: StickyBuffer, Buffer: BufHTTPMethod, Since: "5.0"},
-//	{Name: "ttl", Kind: PacketMatch, Parse: number(8), Since: "1.0"},
+//	{Name: "ttl", Kind: PacketMatch, Arg: number(8), Traits: NeedsPacket | CanPrefilter, Since: "1.0"},
 //
-// Kind says when it is looked at, Parse what its argument means; a Parse for a
-// new syntax is a function from text to a Value whose String is the canonical
-// text. A new buffer is one line in buffer.go. `go test -run Coverage -update`
+// Kind says when it is looked at, Arg how its argument is written; a new Syntax
+// (syntax.go) is a line of grammar and a function from text to a Value whose
+// String is the canonical text. A new buffer is one line in buffer.go. `go test -run Coverage -update`
 // then rewrites docs/formats/suricata-rules.md.
 package suricata

@@ -10,8 +10,8 @@ type Keyword struct {
 	Name    string
 	Aliases []string
 	Kind    Kind
-	// Parse turns the argument into its value. Nil: the keyword takes none.
-	Parse parseFunc
+	// Arg is how the argument is written. Nil: the keyword takes none.
+	Arg *Syntax
 	// Optional: the argument may be left out (Value is then nil).
 	Optional bool
 	// Quotes says whether the argument is written in double quotes.

@@ -46,34 +46,32 @@ const (
 	FragBitOrder = "MDR" // more fragments, don't fragment, reserved
 )
 
-// flagSet parses letters of order; a mode sign may come before or after them.
-func flagSet(order string, masked bool) parseFunc {
-	return func(a arg) (Value, error) {
-		part := splitList(strings.ToUpper(a.text))
-		f := &Flags{}
-		if len(part) > 2 || len(part) == 2 && !masked {
-			return nil, fmt.Errorf("%q has too many parts", a.text)
-		}
-		letters := strings.TrimSpace(part[0])
-		for _, end := range [...]func(string, string) (string, bool){strings.CutPrefix, strings.CutSuffix} {
-			for _, sign := range "+*!" {
-				if rest, ok := end(letters, string(sign)); ok {
-					if f.Mode != 0 {
-						return nil, errors.New("two modes")
-					}
-					f.Mode, letters = byte(sign), strings.TrimSpace(rest)
+// parseFlags reads letters of order; a mode sign may come before or after them.
+func parseFlags(s, order string, masked bool) (Value, error) {
+	part := splitList(strings.ToUpper(s))
+	f := &Flags{}
+	if len(part) > 2 || len(part) == 2 && !masked {
+		return nil, fmt.Errorf("%q has too many parts", s)
+	}
+	letters := part[0]
+	for _, end := range [...]func(string, string) (string, bool){strings.CutPrefix, strings.CutSuffix} {
+		for _, sign := range "+*!" {
+			if rest, ok := end(letters, string(sign)); ok {
+				if f.Mode != 0 {
+					return nil, errors.New("two modes")
 				}
+				f.Mode, letters = byte(sign), strings.TrimSpace(rest)
 			}
 		}
-		var err error
-		if f.Set, err = sortFlags(letters, order); err != nil {
-			return nil, err
-		}
-		if len(part) == 2 {
-			f.Mask, err = sortFlags(part[1], order)
-		}
-		return f, err
 	}
+	var err error
+	if f.Set, err = sortFlags(letters, order); err != nil {
+		return nil, err
+	}
+	if len(part) == 2 {
+		f.Mask, err = sortFlags(part[1], order)
+	}
+	return f, err
 }
 
 func sortFlags(letters, order string) (string, error) {
@@ -188,25 +186,25 @@ func transformHex(a arg) (Value, error) {
 	return Quoted(strings.ToLower(a.text)), nil
 }
 
-// event parses the name of an event, for app-layer-event with the protocol
-// before the first dot.
-func event(app bool) parseFunc {
-	return func(a arg) (Value, error) {
-		if strings.ContainsAny(a.text, " \t,") {
-			return nil, fmt.Errorf("%q is no event", a.text)
-		}
-		proto, name, dotted := strings.Cut(a.text, ".")
-		if !app {
-			return Text(strings.ToLower(a.text)), nil
-		}
-		if _, known := apps[appName(proto)]; !known && !strings.HasPrefix(a.text, "applayer_") && proto != "file" {
-			return nil, fmt.Errorf("unknown protocol %q", proto)
-		}
-		if dotted && name == "" {
-			return nil, errors.New("the event's name is missing")
-		}
-		return Text(a.text), nil
+// parseEvent reads the name of a decoder, stream or engine event.
+func parseEvent(a arg) (Value, error) {
+	if strings.ContainsAny(a.text, " \t,") {
+		return nil, fmt.Errorf("%q is no event", a.text)
 	}
+	return Text(strings.ToLower(a.text)), nil
+}
+
+// parseAppEvent reads the name of an event of an application protocol: that
+// before the first dot.
+func parseAppEvent(a arg) (Value, error) {
+	proto, name, dotted := strings.Cut(a.text, ".")
+	if _, known := apps[appName(proto)]; !known && !strings.HasPrefix(proto, "applayer_") && proto != "file" {
+		return nil, fmt.Errorf("unknown protocol %q", proto)
+	}
+	if dotted && name == "" || strings.ContainsAny(a.text, " \t,") {
+		return nil, fmt.Errorf("%q is no event", a.text)
+	}
+	return Text(a.text), nil
 }
 
 // EventProto is the application protocol an app-layer-event belongs to, "" for

@@ -133,11 +133,11 @@ func (o *Option) parse(text string, given bool) error {
 		text = o.direction(text)
 	}
 	switch {
-	case text == "" && (k.Optional || k.Parse == nil):
+	case text == "" && (k.Optional || k.Arg == nil):
 		return nil
 	case text == "":
 		return errors.New("needs an argument")
-	case k.Parse == nil:
+	case k.Arg == nil:
 		return fmt.Errorf("takes no argument, has %q", text)
 	}
 	a := arg{text: text}
@@ -148,7 +148,7 @@ func (o *Option) parse(text string, given bool) error {
 	if err := a.unquote(k.Quotes); err != nil {
 		return err
 	}
-	v, err := k.Parse(a)
+	v, err := k.Arg.parse(a)
 	o.Value = v
 	return err
 }

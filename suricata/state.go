@@ -14,15 +14,12 @@ type Count uint64
 // String is the number.
 func (c Count) String() string { return strconv.FormatUint(uint64(c), 10) }
 
-// count parses a Count between lo and hi.
-func count(lo, hi uint64) parseFunc {
-	return func(a arg) (Value, error) {
-		n, err := strconv.ParseUint(strings.TrimSpace(a.text), 10, 64)
-		if err != nil || n < lo || n > hi {
-			return nil, fmt.Errorf("%q is no number between %d and %d", a.text, lo, hi)
-		}
-		return Count(n), nil
+func parseCount(s string, lo, hi uint64) (Value, error) {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil || n < lo || n > hi {
+		return nil, fmt.Errorf("%q is no number between %d and %d", s, lo, hi)
 	}
+	return Count(n), nil
 }
 
 // text keeps the argument, in the quotes it came in.
@@ -33,26 +30,20 @@ func text(a arg) (Value, error) {
 	return Quoted(unescape(a.text)), nil
 }
 
-// list splits the argument at commas and wants lo to hi parts.
-func list(lo, hi int) parseFunc {
-	return func(a arg) (Value, error) {
-		l := splitList(a.text)
-		if len(l) < lo || len(l) > hi {
-			return nil, fmt.Errorf("has %d parts, wants %d to %d", len(l), lo, hi)
-		}
-		return l, nil
+func parseList(s string, lo, hi int) (Value, error) {
+	l := splitList(s)
+	if len(l) < lo || len(l) > hi {
+		return nil, fmt.Errorf("has %d parts, wants %d to %d", len(l), lo, hi)
 	}
+	return l, nil
 }
 
-// oneOf wants one of the words.
-func oneOf(words ...string) parseFunc {
-	return func(a arg) (Value, error) {
-		w := strings.ToLower(a.text)
-		if !slices.Contains(words, w) {
-			return nil, fmt.Errorf("%q is none of %s", a.text, strings.Join(words, ", "))
-		}
-		return Text(w), nil
+func parseWord(s string, words []string) (Value, error) {
+	w := strings.ToLower(s)
+	if !slices.Contains(words, w) {
+		return nil, fmt.Errorf("%q is none of %s", s, strings.Join(words, ", "))
 	}
+	return Text(w), nil
 }
 
 // FlowState is the argument of flow.

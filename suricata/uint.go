@@ -96,32 +96,13 @@ func (u *Uint) String() string {
 	return s
 }
 
-// number parses a Uint of the given bits.
-func number(bits int) parseFunc {
-	return func(a arg) (Value, error) { return parseUint(a.text, bits, nil, false) }
-}
-
-// inclusive parses a Uint whose ranges include both ends.
-func inclusive(bits int) parseFunc {
-	return func(a arg) (Value, error) { return parseUint(a.text, bits, nil, true) }
-}
-
-// enum parses a Uint that may be written by name, whatever the case.
-func enum(bits int, names map[string]uint64) parseFunc {
-	return func(a arg) (Value, error) { return parseUint(a.text, bits, names, false) }
-}
-
-// indexed parses a Uint that may be followed by an index into several values.
-func indexed(bits int, names map[string]uint64) parseFunc {
-	return func(a arg) (Value, error) {
-		text, index, ok := strings.Cut(a.text, ",")
-		u, err := parseUint(strings.TrimSpace(text), bits, names, false)
-		if err != nil || !ok {
-			return u, err
-		}
+func parseIndexed(s string, bits int, names map[string]uint64) (Value, error) {
+	text, index, ok := strings.Cut(s, ",")
+	u, err := parseUint(strings.TrimSpace(text), bits, names, false)
+	if err == nil && ok {
 		u.Index, err = parseIndex(strings.TrimSpace(index))
-		return u, err
 	}
+	return uintValue(u, err)
 }
 
 func parseIndex(s string) (string, error) {

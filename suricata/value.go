@@ -10,14 +10,12 @@ import (
 // text, without the negation that Option.Negated holds.
 type Value interface{ String() string }
 
-// arg is an argument as a parseFunc gets it: blanks, negation and quotes are off.
+// arg is an argument as a Syntax gets it: blanks, negation and quotes are off.
 type arg struct {
 	text    string
 	quoted  bool
 	negated bool
 }
-
-type parseFunc func(arg) (Value, error)
 
 // Text is an argument kept as it is.
 type Text string

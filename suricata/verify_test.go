@@ -3,6 +3,8 @@ package suricata_test
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -70,6 +72,45 @@ func TestVerifyRefuses(t *testing.T) {
 		}
 		if len(sids) != want {
 			t.Errorf("%s: %d rules are refused, want %d: %v", test, len(sids), want, set.Errors)
+		}
+	}
+}
+
+// TestVerifyTypes: rules get the types that tests of suricata-verify expect of
+// Suricata's engine analysis.
+func TestVerifyTypes(t *testing.T) {
+	dir := need.Data(t, "suricata-verify")
+	expect := regexp.MustCompile(`id: (\d+)\s+type: "(\w+)"`)
+	for _, test := range []string{"rule-types", "iprep-12-rule-types"} {
+		yaml, err := os.ReadFile(filepath.Join(dir, "tests", test, "test.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files, _ := filepath.Glob(filepath.Join(dir, "tests", test, "*.rules"))
+		set, err := suricata.Load(suricata.Options{}, files...)
+		if err != nil || len(set.Errors) > 0 {
+			t.Fatal(err, set.Errors)
+		}
+		got := map[uint32]string{}
+		for _, r := range set.Rules {
+			c, err := suricata.NewCompiler(site).Compile(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[r.SID] = c.Type.String()
+		}
+		all := expect.FindAllStringSubmatch(string(yaml), -1)
+		if len(all) < 6 {
+			t.Errorf("%s: only %d expectations found", test, len(all))
+		}
+		for _, m := range all {
+			sid, err := strconv.ParseUint(m[1], 10, 32)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got[uint32(sid)] != m[2] {
+				t.Errorf("%s: sid %d is %s, want %s", test, sid, got[uint32(sid)], m[2])
+			}
 		}
 	}
 }
