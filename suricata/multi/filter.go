@@ -16,18 +16,50 @@ func (t *tier) filter(out, folded []byte) {
 }
 
 func (t *tier) filterScalar(out, folded []byte) {
-	step, shift, bloom := t.stride, t.wordShift, t.bloom
 	pos := 0
 	for i := range out {
-		var b uint32
+		var b byte
 		for range 8 {
 			h := t.hash(folded, pos)
-			word := bloom[h>>shift]
-			b = b>>1 | word<<(h>>(shift-5)&31)&(word<<(h>>(shift-10)&31))>>24&0x80
-			pos += step
+			b = b>>1 | bothBits(t.bloom[h>>t.wordShift], h>>firstBit, h>>secondBit)
+			pos += t.stride
 		}
-		out[i] = byte(b)
+		out[i] = b
 	}
+}
+
+// filterBoth is the filter of t, whose stride is 1, and of its guest, whose
+// stride is 2: guestOut has a bit for every position too.
+func (t *tier) filterBoth(out, guestOut, folded []byte, guest *tier) {
+	if vector {
+		t.filterBothVector(out, guestOut, folded, guest)
+		return
+	}
+	t.filterBothScalar(out, guestOut, folded, guest)
+}
+
+func (t *tier) filterBothScalar(out, guestOut, folded []byte, guest *tier) {
+	pos := 0
+	for i := range out {
+		var b, g byte
+		for range 8 {
+			h := t.hash(folded, pos)
+			word := t.bloom[h>>t.wordShift]
+			b = b>>1 | bothBits(word, h>>firstBit, h>>secondBit)
+			g >>= 1
+			if pos&1 == 0 {
+				h = guest.hash(folded, pos)
+				g |= bothBits(word, h>>firstGuestBit, h>>secondGuestBit)
+			}
+			pos++
+		}
+		out[i], guestOut[i] = b, g
+	}
+}
+
+// bothBits is 0x80 if two bits are set in word, counted from the top.
+func bothBits(word, first, second uint32) byte {
+	return byte(word << (first & 31) & (word << (second & 31)) >> 24 & 0x80)
 }
 
 // fold writes src in lower case to dst, which is longer.

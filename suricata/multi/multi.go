@@ -51,7 +51,7 @@ type Set struct {
 	texts    []byte // folded
 	exact    []byte // as given
 	patterns []meta
-	tiers    []tier
+	tiers    []*tier   // a guest behind its host
 	pairs    *pairTier // nil if no text is that short
 }
 
@@ -95,10 +95,11 @@ func Compile(patterns []Pattern) (*Set, error) {
 // Scratch is the working memory of one goroutine, for any number of sets.
 // Its zero value is ready.
 type Scratch struct {
-	folded  []byte
-	bits    []byte
-	seen    []uint64 // a bit per pattern, clear between scans
-	matches []Match
+	folded    []byte
+	bits      []byte // of a filter
+	guestBits []byte
+	seen      []uint64 // a bit per pattern, clear between scans
+	matches   []Match
 }
 
 // padding is how far the filters may read past the end.
@@ -114,14 +115,21 @@ func (s *Set) Scan(sc *Scratch, subject []byte) []Match {
 	folded := sc.folded[:len(subject)+padding]
 	fold(folded, subject)
 	clear(folded[len(subject):])
-	for i := range s.tiers {
-		t := &s.tiers[i]
-		if len(subject) < t.width {
+	for i, t := range s.tiers {
+		if len(subject) < t.width || t.host != nil {
 			continue
 		}
 		groups := (len(subject)-t.width)/(8*t.stride) + 1
-		t.filter(sc.bits[:groups], folded)
-		s.confirm(sc, t, sc.bits[:groups], folded, subject)
+		out := sc.bits[:groups]
+		if i+1 == len(s.tiers) || s.tiers[i+1].host != t {
+			t.filter(out, folded)
+			s.confirm(sc, t, t.stride, out, folded, subject)
+			continue
+		}
+		guest, guestOut := s.tiers[i+1], sc.guestBits[:groups]
+		t.filterBoth(out, guestOut, folded, guest)
+		s.confirm(sc, t, 1, out, folded, subject)
+		s.confirm(sc, guest, 1, guestOut, folded, subject)
 	}
 	if s.pairs != nil {
 		s.scanPairs(sc, folded, subject)
@@ -136,6 +144,7 @@ func (sc *Scratch) prepare(subject, patterns int) {
 	if need := subject + padding; len(sc.folded) < need {
 		sc.folded = make([]byte, need+need/4)
 		sc.bits = make([]byte, len(sc.folded)/8+16)
+		sc.guestBits = make([]byte, len(sc.bits))
 	}
 	if words := (patterns + 63) / 64; len(sc.seen) < words {
 		sc.seen = make([]uint64, words)
@@ -152,8 +161,9 @@ type entry struct {
 	size    uint8 // bytes in value
 }
 
-// confirm looks up the positions that passed a filter.
-func (s *Set) confirm(sc *Scratch, t *tier, bits []byte, folded, subject []byte) {
+// confirm looks up the positions that passed a filter; a bit stands for step
+// of them.
+func (s *Set) confirm(sc *Scratch, t *tier, step int, bits []byte, folded, subject []byte) {
 	done := 0 // positions before are inside of a run
 	for i := 0; i < len(bits); i += 8 {
 		word := loadBits(bits[i:])
@@ -164,7 +174,7 @@ func (s *Set) confirm(sc *Scratch, t *tier, bits []byte, folded, subject []byte)
 			word &= ^uint64(0) << inside
 		}
 		for ; word != 0; word &= word - 1 {
-			pos := (8*i + trailing(word)) * t.stride
+			pos := (8*i + trailing(word)) * step
 			if t.runs != nil {
 				if four := binary.LittleEndian.Uint32(folded[pos:]); four == four<<8|four>>24 {
 					done = s.confirmRun(sc, t.runs[byte(four)], pos, folded, subject) - 3
@@ -211,7 +221,7 @@ func (s *Set) confirmRun(sc *Scratch, patterns []uint32, pos int, folded, subjec
 
 // verify compares a whole pattern with the subject at a position.
 func (s *Set) verify(sc *Scratch, pattern uint32, at int, folded, subject []byte) {
-	if sc.seen[pattern>>6]>>(pattern&63)&1 != 0 {
+	if sc.found(pattern) {
 		return
 	}
 	m := &s.patterns[pattern]
@@ -230,11 +240,17 @@ func (s *Set) verify(sc *Scratch, pattern uint32, at int, folded, subject []byte
 	sc.matches = append(sc.matches, Match{pattern, uint32(end)})
 }
 
+// found reports whether a pattern is in the matches already.
+func (sc *Scratch) found(pattern uint32) bool { return sc.seen[pattern>>6]>>(pattern&63)&1 != 0 }
+
 // Size returns the bytes of memory the set holds.
 func (s *Set) Size() int {
 	n := len(s.texts) + len(s.exact) + 20*len(s.patterns)
 	for _, t := range s.tiers {
-		n += 4*len(t.bloom) + 4*len(t.starts) + 16*len(t.entries)
+		if t.host == nil {
+			n += 4 * len(t.bloom)
+		}
+		n += 4*len(t.starts) + 16*len(t.entries)
 	}
 	if s.pairs != nil {
 		n += 8*len(s.pairs.present) + 4*len(s.pairs.starts) + 16*len(s.pairs.entries)
@@ -244,14 +260,14 @@ func (s *Set) Size() int {
 
 // Tiers returns how many patterns are in the tiers of 8, 6, 4 and 2 bytes.
 func (s *Set) Tiers() (n [4]int) {
-	for i, t := range s.tiers {
+	for _, t := range s.tiers {
 		switch t.width {
 		case 8:
-			n[0] = s.tiers[i].patterns
+			n[0] = t.patterns
 		case 6:
-			n[1] = s.tiers[i].patterns
+			n[1] = t.patterns
 		case 4:
-			n[2] = s.tiers[i].patterns
+			n[2] = t.patterns
 		}
 	}
 	if s.pairs != nil {

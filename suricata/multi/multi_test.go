@@ -193,6 +193,7 @@ func FuzzFilters(f *testing.F) {
 		wordBits := minWordBits + r.IntN(maxWordBits-minWordBits+1)
 		tr.wordShift = uint8(32 - wordBits)
 		tr.bloom = make([]uint32, 1<<wordBits)
+		tr.seed = r.Uint32()
 		for i := range tr.bloom {
 			tr.bloom[i] = r.Uint32() | r.Uint32()
 		}
@@ -202,6 +203,15 @@ func FuzzFilters(f *testing.F) {
 		tr.filterScalar(want, a)
 		if !bytes.Equal(got, want) {
 			t.Fatalf("filter of width %d: %x, want %x", tr.width, got, want)
+		}
+		if tr.width == 4 {
+			guest := &tier{width: 6, stride: 2, second: 2, seed: uint32(seed)}
+			guestGot, guestWant := make([]byte, groups), make([]byte, groups)
+			tr.filterBoth(got, guestGot, a, guest)
+			tr.filterBothScalar(want, guestWant, a, guest)
+			if !bytes.Equal(got, want) || !bytes.Equal(guestGot, guestWant) {
+				t.Fatalf("both filters: %x %x, want %x %x", got, guestGot, want, guestWant)
+			}
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
+	"slices"
 )
 
 // tier is the texts that are found by windows of one width.
@@ -13,8 +14,10 @@ type tier struct {
 	second   int // offset of the window's second four bytes
 	patterns int
 
-	// The filter: the top bits of a hash choose a word, the ten below two bits
-	// in it, counted from the top.
+	// The filter: the top bits of a hash choose a word, others two bits in it.
+	// A guest has its bits in the words of its host, the finest tier, chosen by
+	// the hash of its window's first four bytes: one look serves both.
+	host      *tier
 	bloom     []uint32
 	seed      uint32 // of the hash
 	wordShift uint8
@@ -35,6 +38,12 @@ const (
 	secondMultiplier = 0x85ebca77
 )
 
+// Bits of a hash that choose a bit of a word, counted from the top.
+const (
+	firstBit, secondBit           = 12, 7
+	firstGuestBit, secondGuestBit = 27, 22
+)
+
 // hash is of the window at pos.
 func (t *tier) hash(folded []byte, pos int) uint32 {
 	return t.seed + binary.LittleEndian.Uint32(folded[pos:])*multiplier +
@@ -43,7 +52,7 @@ func (t *tier) hash(folded []byte, pos int) uint32 {
 
 // pairTier is the texts of one to three bytes.
 type pairTier struct {
-	present  [1 << 10]uint64 // bit map of two bytes
+	present  [1 << 10]uint64 // bit map of the first two bytes
 	shift    uint8
 	starts   []uint32
 	entries  []entry
@@ -67,8 +76,8 @@ func (s *Set) scanPairs(sc *Scratch, folded, subject []byte) {
 		}
 		bucket := p.bucket(pair)
 		for _, e := range p.entries[p.starts[bucket]:p.starts[bucket+1]] {
-			if at := pos - int(e.window); at >= 0 {
-				s.verify(sc, e.pattern, at, folded, subject)
+			if !sc.found(e.pattern) {
+				s.verify(sc, e.pattern, pos, folded, subject)
 			}
 		}
 	}
@@ -120,14 +129,31 @@ func (s *Set) place() {
 		crowd.enter(t, text, at)
 		placed[best] = append(placed[best], placement{uint32(i), at})
 	}
-	for k := range tiers {
-		if len(placed[k]) > 0 {
-			tiers[k].build(s, placed[k])
-			s.tiers = append(s.tiers, tiers[k])
-		}
-	}
+	s.build(tiers[:], placed[:])
 	if len(short) > 0 {
 		s.buildPairs(short)
+	}
+}
+
+// build builds the tiers that have patterns, the finest first as the one
+// before may be its guest.
+func (s *Set) build(tiers []tier, placed [][]placement) {
+	const middle, finest = 1, 2
+	guests := 0
+	if len(placed[middle]) > 0 && len(placed[finest]) > 0 {
+		guests = len(placed[middle]) * tiers[middle].stride
+		tiers[middle].host = &tiers[finest]
+	}
+	for k := len(tiers) - 1; k >= 0; k-- {
+		if len(placed[k]) == 0 {
+			continue
+		}
+		if k == finest {
+			tiers[k].build(s, placed[k], guests)
+		} else {
+			tiers[k].build(s, placed[k], 0)
+		}
+		s.tiers = append(s.tiers, &tiers[k])
 	}
 }
 
@@ -149,29 +175,32 @@ func firstChange(text []byte) int {
 // finer tier to move it there.
 const finerTierFactor = 8
 
-// Sizes of filters and tables. A filter has one to two words per window, the
-// finest tier twice that, as it is asked most often: then one window of a
-// thousand passes by chance. Words are bounded by the cache.
+// Sizes of filters and tables. A filter has one to two words per window, as
+// far as the cache allows: then a few windows of a thousand pass by chance.
 const (
 	maxWordBits   = 15
 	minWordBits   = 4
-	maxBucketBits = 16
+	maxBucketBits = 15
 )
 
-func (t *tier) build(s *Set, placed []placement) {
+// build makes the filter and the table; guests is how many windows of a guest
+// the filter will have to hold.
+func (t *tier) build(s *Set, placed []placement, guests int) {
 	windows := len(placed) * t.stride
 	t.patterns = len(placed)
-	size := windows
-	if t.stride == 1 {
-		size *= 2
-	}
-	wordBits := min(max(bits.Len(uint(size)), minWordBits), maxWordBits)
+	wordBits := min(max(bits.Len(uint(windows+guests)), minWordBits), maxWordBits)
 	bucketBits := min(max(bits.Len(uint(windows)), minWordBits), maxBucketBits)
 	t.wordShift, t.bucketShift = uint8(32-wordBits), uint8(32-bucketBits)
-	t.bloom = make([]uint32, 1<<wordBits)
+	if t.host != nil {
+		t.bloom = t.host.bloom
+	} else {
+		t.bloom = make([]uint32, 1<<wordBits)
+	}
 	t.starts = make([]uint32, 1<<bucketBits+1)
 	hashes := make([]uint32, 0, windows)
+	before := slices.Clone(t.bloom) // a guest finds the bits of its host
 	for range seeds {
+		copy(t.bloom, before)
 		hashes = t.fill(s, placed, hashes[:0])
 		if t.stride == 1 || t.refusesRuns() {
 			break
@@ -205,7 +234,6 @@ const seeds = 16
 
 // fill enters the windows of all patterns in the filter, and returns their hashes.
 func (t *tier) fill(s *Set, placed []placement, hashes []uint32) []uint32 {
-	clear(t.bloom)
 	t.runs = nil
 	for _, p := range placed {
 		m := s.patterns[p.pattern]
@@ -214,9 +242,10 @@ func (t *tier) fill(s *Set, placed []placement, hashes []uint32) []uint32 {
 			t.addRun(text[0], p.pattern)
 		}
 		for phase := range t.stride {
-			h := t.hash(text[p.window+phase:][:t.width:t.width], 0)
-			hashes = append(hashes, h)
-			t.bloom[h>>t.wordShift] |= t.mask(h)
+			window := text[p.window+phase:][:t.width:t.width]
+			hashes = append(hashes, t.hash(window, 0))
+			word, mask := t.slot(window)
+			t.bloom[word] |= mask
 		}
 	}
 	return hashes
@@ -225,8 +254,7 @@ func (t *tier) fill(s *Set, placed []placement, hashes []uint32) []uint32 {
 // refusesRuns reports whether padding does not pass the filter by chance.
 func (t *tier) refusesRuns() bool {
 	for _, b := range []byte{0, 0xff, ' ', 'a'} {
-		h := t.hash(bytes.Repeat([]byte{b}, 8), 0)
-		if mask := t.mask(h); t.bloom[h>>t.wordShift]&mask == mask {
+		if word, mask := t.slot(bytes.Repeat([]byte{b}, 8)); t.bloom[word]&mask == mask {
 			return false
 		}
 	}
@@ -240,9 +268,14 @@ func (t *tier) addRun(b byte, pattern uint32) {
 	t.runs[b] = append(t.runs[b], pattern)
 }
 
-// mask is the bits of a hash in its word.
-func (t *tier) mask(h uint32) uint32 {
-	return 1<<31>>(h>>(t.wordShift-5)&31) | 1<<31>>(h>>(t.wordShift-10)&31)
+// slot is the word of a window, and its bits there.
+func (t *tier) slot(window []byte) (word, mask uint32) {
+	h := t.hash(window, 0)
+	if t.host == nil {
+		return h >> t.wordShift, 1<<31>>(h>>firstBit&31) | 1<<31>>(h>>secondBit&31)
+	}
+	word = t.host.hash(window, 0) >> t.host.wordShift
+	return word, 1<<31>>(h>>firstGuestBit&31) | 1<<31>>(h>>secondGuestBit&31)
 }
 
 // entry describes a window of a pattern. Its eight bytes to compare include

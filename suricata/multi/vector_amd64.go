@@ -8,10 +8,7 @@ var vector = cpu.X86.HasAVX2
 
 // filterVector is filterScalar, eight positions at a time.
 func (t *tier) filterVector(out, folded []byte) {
-	args := filterArgs{
-		out: &out[0], groups: len(out), folded: &folded[0], bloom: &t.bloom[0],
-		wordShift: uint64(t.wordShift), firstShift: uint64(t.wordShift - 5), secondShift: uint64(t.wordShift - 10), seed: uint64(t.seed),
-	}
+	args := t.args(out, folded)
 	switch t.width {
 	case 8:
 		filter8AVX2(&args)
@@ -22,16 +19,34 @@ func (t *tier) filterVector(out, folded []byte) {
 	}
 }
 
+// filterBothVector is filterBothScalar, eight positions at a time.
+func (t *tier) filterBothVector(out, guestOut, folded []byte, guest *tier) {
+	args := t.args(out, folded)
+	args.guestOut, args.guestSeed = &guestOut[0], uint64(guest.seed)
+	filter46AVX2(&args)
+}
+
+func (t *tier) args(out, folded []byte) filterArgs {
+	return filterArgs{
+		out: &out[0], groups: len(out), folded: &folded[0], bloom: &t.bloom[0],
+		wordShift: uint64(t.wordShift), seed: uint64(t.seed),
+	}
+}
+
 // filterArgs is known to vector_amd64.s by its layout. Of folded, padding
 // bytes behind the last window are readable.
 type filterArgs struct {
-	out                                *byte
-	groups                             int
-	folded                             *byte
-	bloom                              *uint32
-	wordShift, firstShift, secondShift uint64
-	seed                               uint64
+	out             *byte
+	groups          int
+	folded          *byte
+	bloom           *uint32
+	wordShift, seed uint64
+	guestOut        *byte
+	guestSeed       uint64
 }
+
+//go:noescape
+func filter46AVX2(args *filterArgs)
 
 //go:noescape
 func filter8AVX2(args *filterArgs)
