@@ -18,7 +18,7 @@ func (r *resolver) move(o *Option) {
 		return
 	}
 	info := o.Buffer.Info()
-	r.bind(o, []string{"http"})
+	r.bind(o, []string{"http1"}) // as in Suricata: the old keywords know no HTTP/2
 	r.direct(o, info.Dir)
 	from := &r.chains[r.lastIn]
 	at := slices.Index(from.Steps, Step(r.last))

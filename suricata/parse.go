@@ -199,13 +199,12 @@ func unmet(o Option) bool {
 // finish copies the options every rule has into the rule's fields.
 func (p *parser) finish() {
 	r := p.rule
-	seen := map[*Keyword]bool{}
 	for i := range r.Options {
 		o := &r.Options[i]
-		if o.Has(Once) && seen[o.Keyword] {
+		same := func(before Option) bool { return before.Keyword == o.Keyword }
+		if o.Has(Once) && slices.ContainsFunc(r.Options[:i], same) {
 			p.fail(o.Pos, o.Name, "given twice")
 		}
-		seen[o.Keyword] = true
 		switch v := o.Value.(type) {
 		case Count:
 			switch o.Name {

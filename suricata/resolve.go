@@ -196,6 +196,9 @@ func (r *resolver) selectBuffer(o *Option) {
 	}
 	r.bind(o, info.Protos)
 	r.direct(o, info.Dir)
+	if info.Has(File) && slices.Equal(r.rule.facts.protos, []string{"smtp"}) {
+		r.direct(o, ToServer) // mail goes one way
+	}
 	r.sticky = r.chain(o.Buffer, frame, o.Dir, info.Has(Multi))
 }
 
@@ -323,7 +326,11 @@ func (r *resolver) absent(o *Option, i int, orElse bool) {
 
 // fixed appends a pattern to the keyword's own buffer, whichever is selected.
 func (r *resolver) fixed(o *Option, pattern []byte, end bool) {
-	r.bind(o, o.Buffer.Info().Protos)
+	protos := o.Buffer.Info().Protos
+	if o.Name == "uricontent" {
+		protos = []string{"http1"}
+	}
+	r.bind(o, protos)
 	r.direct(o, o.Buffer.Info().Dir)
 	if len(pattern) > maxPattern {
 		r.failAt(o, "pattern is longer than %d bytes", maxPattern)
@@ -373,7 +380,7 @@ func (r *resolver) pcre(o *Option, v *PCRE) {
 		r.step(r.sticky, s)
 		return
 	}
-	r.bind(o, []string{"http"})
+	r.bind(o, []string{"http1"})
 	r.direct(o, info.Dir)
 	i := r.chain(v.Buffer, "", 0, false)
 	r.step(i, s)
