@@ -104,9 +104,12 @@ func (r *Requires) String() string {
 func parseRequires(a arg) (Value, error) {
 	r := &Requires{}
 	for _, part := range splitList(a.text) {
-		key, value, _ := strings.Cut(part, " ")
-		value = strings.TrimSpace(value)
-		switch key {
+		n := 0
+		for n < len(part) && isAlpha(part[n]) {
+			n++
+		}
+		value := strings.TrimSpace(part[n:])
+		switch part[:n] {
 		case "feature":
 			r.Features = append(r.Features, value)
 		case "keyword":
@@ -130,7 +133,7 @@ func parseRequires(a arg) (Value, error) {
 }
 
 func parseBoundsLine(line string) (out []VersionBound, err error) {
-	words := strings.Fields(strings.NewReplacer(">=", " >= ", "<=", " <= ", "> =", ">=").Replace(line))
+	words := strings.Fields(strings.NewReplacer(">=", " >= ", "<=", " <= ", ">", " > ", "<", " < ").Replace(line))
 	if len(words) == 0 || len(words)%2 != 0 {
 		return nil, fmt.Errorf("version %q is not operator and version", line)
 	}

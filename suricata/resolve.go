@@ -94,7 +94,9 @@ func (r *resolver) bind(o *Option, protos []string) {
 			}
 		}
 	}
-	if len(both) == 0 {
+	// DNS over HTTPS has what both have, but only a rule for it may ask both.
+	onlyCarried := len(both) == 1 && both[0] == "doh2" && len(f.protos) != 1
+	if len(both) == 0 || onlyCarried {
 		r.failAt(o, "belongs to %v, but the rule is bound to %v", protos, f.protos)
 		return
 	}

@@ -39,7 +39,7 @@ var (
 	metadataSyntax        = &Syntax{`key value, several with commas`, parseMetadata}
 	numbersSyntax         = &Syntax{`number or range, several with commas`, numbers}
 	patternSyntax         = &Syntax{`"text and |hex|"`, parsePattern}
-	pcreSyntax            = &Syntax{`"/pattern/flags"[, flow:name or pkt:name or alert:name]`, parsePCRE}
+	pcreSyntax            = &Syntax{`"/pattern/flags[, flow:name or pkt:name or alert:name]"`, parsePCRE}
 	referenceSyntax       = &Syntax{`system,id`, parseReference}
 	reputationSyntax      = &Syntax{`any or src or dst or both, category, < > = number; or isset or isnotset`, parseReputation}
 	requiresSyntax        = &Syntax{`version >= v[ < v][ | ...][, feature f][, keyword k]`, parseRequires}
