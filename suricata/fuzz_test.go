@@ -18,6 +18,9 @@ func FuzzParse(f *testing.F) {
 	} {
 		f.Add(s)
 	}
+	for _, c := range canonical {
+		f.Add("alert ip any any -> any any (" + c.in + " sid:1;)")
+	}
 	f.Fuzz(func(t *testing.T, s string) {
 		if r, err := suricata.Parse(s); err == nil {
 			identity(t, r)
