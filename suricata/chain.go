@@ -4,7 +4,7 @@ package suricata
 // (package match does it).
 type Chain struct {
 	Buffer     Buffer
-	Frame      string   // of BufFrame: proto.type or type
+	Frame      string   // of BufFrame: protocol.frame
 	Transforms []Option // applied to the buffer in order
 	Dir        Direction
 	Steps      []Step

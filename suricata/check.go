@@ -33,6 +33,33 @@ func (r *resolver) check() {
 		r.fail(0, "", "mixes a frame with other buffers")
 	}
 	r.checkBits()
+	r.checkTransaction()
+}
+
+// checkTransaction wants a => rule to look at both ways, and to say of each
+// buffer which.
+func (r *resolver) checkTransaction() {
+	if r.rule.Way != Transactional {
+		return
+	}
+	var seen Direction
+	for i := range r.rule.chains {
+		c := &r.rule.chains[i]
+		d := c.Dir
+		if d == 0 {
+			d = c.Buffer.Info().Dir
+		}
+		if c.Buffer == BufPayload || c.Buffer == BufBase64 {
+			continue
+		}
+		if d == BothWays {
+			r.failChain(c, c.Buffer.String(), "is in both directions: a => rule needs to_server or to_client after it")
+		}
+		seen |= d
+	}
+	if seen != BothWays {
+		r.fail(0, "", "a => rule must look at the request and at the response")
+	}
 }
 
 // failChain reports a problem of a chain at its first content.

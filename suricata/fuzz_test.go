@@ -13,7 +13,7 @@ func FuzzParse(f *testing.F) {
 		`alert tcp $HOME_NET any -> [10.0.0.0/8,!10.1.2.3] [80,8000:8080] (msg:"a \"b\" \; c"; content:"|00 ff|x"; offset:1; depth:9; sid:1; rev:2;)`,
 		`drop http any any <> any any (http.host; dotprefix; content:".example.com"; endswith; fast_pattern; pcre:"/a{2,}b/Ri"; sid:2;)`,
 		`pass ip any any -> any any (ip_proto:!tcp; byte_extract:2,0,n,relative; byte_test:1,!&,0x80,n; isdataat:!1,relative; sid:3;)`,
-		`reject dns any any => any any (dns.query; bsize:3-10; from_base64:offset 2; content:"x"; threshold:type limit, track by_src, count 1, seconds 5; sid:4;)`,
+		`reject http any any => any any (http.stat_code; content:"5"; http.uri; bsize:3-10; from_base64:offset 2; content:"x"; threshold:type limit, track by_src, count 1, seconds 5; sid:4;)`,
 		`alert tls:client_hello_done any any -> any any (tls.sni; content:"a"; xbits:set,b,track ip_src,expire 10; flowint:n,+,1; sid:5;)`,
 	} {
 		f.Add(s)

@@ -125,6 +125,10 @@ func TestErrors(t *testing.T) {
 		{`alert http any any -> any any (app-layer-protocol:tls; sid:1;)`, `contradicts protocol http`},
 		{`alert tcp any any -> any any (flow:to_server,to_client; sid:1;)`, `repeats or contradicts`},
 		{"alert tcp any any -> any any (msg:\"\x01\"; sid:1;)", `1:36: control character`},
+		{`alert smtp any any -> any any (frame:nothing; content:"a"; sid:1;)`, `protocol smtp has no frame "nothing"`},
+		{`alert tcp any any -> any any (frame:pdu; content:"a"; sid:1;)`, `needs an application protocol`},
+		{`alert http any any => any any (http.uri; content:"a"; sid:1;)`, `must look at the request and at the response`},
+		{`alert http any any => any any (http.uri; content:"a"; http.stat_code; content:"200"; http.header; content:"a"; sid:1;)`, `is in both directions`},
 		{`alert tcp any any -> any any (requires:version >= 9; foo:1; sid:1;)`, `is not asked for`},
 	} {
 		_, err := suricata.Parse(c.rule)

@@ -194,7 +194,7 @@ func (r *resolver) selectBuffer(o *Option) {
 	info := o.Buffer.Info()
 	frame := ""
 	if o.Buffer == BufFrame {
-		frame = o.Value.String()
+		frame = r.frame(o)
 	}
 	r.bind(o, info.Protos)
 	r.direct(o, info.Dir)
