@@ -28,32 +28,29 @@ func (t *tier) filterScalar(out, folded []byte) {
 	}
 }
 
-// filterBoth is the filter of t, whose stride is 1, and of its guest, whose
-// stride is 2: guestOut has a bit for every position too.
-func (t *tier) filterBoth(out, guestOut, folded []byte, guest *tier) {
+// filterPairs is the filter of the finest tier and of its guest, two positions
+// at a time. Out has a bit for each position, guestOut for each even one.
+func (t *tier) filterPairs(out, guestOut, folded []byte, guest *tier) {
 	if vector {
-		t.filterBothVector(out, guestOut, folded, guest)
+		t.filterPairsVector(out, guestOut, folded, guest)
 		return
 	}
-	t.filterBothScalar(out, guestOut, folded, guest)
+	t.filterPairsScalar(out, guestOut, folded, guest)
 }
 
-func (t *tier) filterBothScalar(out, guestOut, folded []byte, guest *tier) {
+func (t *tier) filterPairsScalar(out, guestOut, folded []byte, guest *tier) {
 	pos := 0
-	for i := range out {
-		var b, g byte
+	for i := range guestOut {
+		var b uint16
+		var g byte
 		for range 8 {
-			h := t.hash(folded, pos)
-			word := t.bloom[h>>t.wordShift]
-			b = b>>1 | bothBits(word, h>>firstBit, h>>secondBit)
-			g >>= 1
-			if pos&1 == 0 {
-				h = guest.hash(folded, pos)
-				g |= bothBits(word, h>>firstGuestBit, h>>secondGuestBit)
-			}
-			pos++
+			word := t.bloom[t.word(binary.LittleEndian.Uint32(folded[pos:])>>8)]
+			even, odd, h := t.hash(folded, pos), t.hash(folded, pos+1), guest.hash(folded, pos)
+			b = b>>2 | uint16(bothBits(word, even>>firstBit, even>>secondBit))<<7 | uint16(bothBits(word, odd>>firstBit, odd>>secondBit))<<8
+			g = g>>1 | bothBits(word, h>>firstGuestBit, h>>secondGuestBit)
+			pos += 2
 		}
-		out[i], guestOut[i] = b, g
+		out[2*i], out[2*i+1], guestOut[i] = byte(b), byte(b>>8), g
 	}
 }
 

@@ -51,7 +51,9 @@ type Set struct {
 	texts    []byte // folded
 	exact    []byte // as given
 	patterns []meta
-	tiers    []*tier   // a guest behind its host
+	coarse   *tier // nil if no text is there
+	middle   *tier // the guest of finest; nil if finest is
+	finest   *tier
 	pairs    *pairTier // nil if no text is that short
 }
 
@@ -95,11 +97,12 @@ func Compile(patterns []Pattern) (*Set, error) {
 // Scratch is the working memory of one goroutine, for any number of sets.
 // Its zero value is ready.
 type Scratch struct {
-	folded    []byte
-	bits      []byte // of a filter
-	guestBits []byte
-	seen      []uint64 // a bit per pattern, clear between scans
-	matches   []Match
+	folded     []byte
+	bits       []byte // of a filter
+	guestBits  []byte
+	seen       []uint64 // a bit per pattern, clear between scans
+	matches    []Match
+	candidates [maxCandidates]uint32
 }
 
 // padding is how far the filters may read past the end.
@@ -115,21 +118,17 @@ func (s *Set) Scan(sc *Scratch, subject []byte) []Match {
 	folded := sc.folded[:len(subject)+padding]
 	fold(folded, subject)
 	clear(folded[len(subject):])
-	for i, t := range s.tiers {
-		if len(subject) < t.width || t.host != nil {
-			continue
-		}
-		groups := (len(subject)-t.width)/(8*t.stride) + 1
-		out := sc.bits[:groups]
-		if i+1 == len(s.tiers) || s.tiers[i+1].host != t {
-			t.filter(out, folded)
-			s.confirm(sc, t, t.stride, out, folded, subject)
-			continue
-		}
-		guest, guestOut := s.tiers[i+1], sc.guestBits[:groups]
-		t.filterBoth(out, guestOut, folded, guest)
-		s.confirm(sc, t, 1, out, folded, subject)
-		s.confirm(sc, guest, 1, guestOut, folded, subject)
+	if t := s.coarse; t != nil && len(subject) >= t.width {
+		out := sc.bits[:(len(subject)-t.width)/(8*t.stride)+1]
+		t.filter(out, folded)
+		s.confirm(sc, t, out, folded, subject)
+	}
+	if t := s.finest; t != nil && len(subject) >= t.width {
+		groups := (len(subject)-t.width)/16 + 1
+		out, guestOut := sc.bits[:2*groups], sc.guestBits[:groups]
+		t.filterPairs(out, guestOut, folded, s.middle)
+		s.confirm(sc, t, out, folded, subject)
+		s.confirm(sc, s.middle, guestOut, folded, subject)
 	}
 	if s.pairs != nil {
 		s.scanPairs(sc, folded, subject)
@@ -154,16 +153,17 @@ func (sc *Scratch) prepare(subject, patterns int) {
 
 // entry is a window of a pattern in a tier's hash table.
 type entry struct {
-	value   uint64 // up to 8 bytes of the folded text, from byte check on
+	value   uint64 // up to 8 bytes of the folded text, in the upper end
 	pattern uint32
-	window  uint8 // where in the text the window is
-	check   uint8
-	size    uint8 // bytes in value
+	window  uint16 // where in the text the window is
+	back    uint8  // where value is, before the window
+	size    uint8  // bytes in value
 }
 
-// confirm looks up the positions that passed a filter; a bit stands for step
-// of them.
-func (s *Set) confirm(sc *Scratch, t *tier, step int, bits []byte, folded, subject []byte) {
+// confirm looks up the positions that passed a filter. Those whose hash no
+// window has are dropped without a branch, as most of them are.
+func (s *Set) confirm(sc *Scratch, t *tier, bits []byte, folded, subject []byte) {
+	n := 0    // candidates collected
 	done := 0 // positions before are inside of a run
 	for i := 0; i < len(bits); i += 8 {
 		word := loadBits(bits[i:])
@@ -174,7 +174,7 @@ func (s *Set) confirm(sc *Scratch, t *tier, step int, bits []byte, folded, subje
 			word &= ^uint64(0) << inside
 		}
 		for ; word != 0; word &= word - 1 {
-			pos := (8*i + trailing(word)) * step
+			pos := (8*i + trailing(word)) * t.stride
 			if t.runs != nil {
 				if four := binary.LittleEndian.Uint32(folded[pos:]); four == four<<8|four>>24 {
 					done = s.confirmRun(sc, t.runs[byte(four)], pos, folded, subject) - 3
@@ -186,14 +186,32 @@ func (s *Set) confirm(sc *Scratch, t *tier, step int, bits []byte, folded, subje
 					continue
 				}
 			}
-			bucket := t.hash(folded, pos) >> t.bucketShift
-			for _, e := range t.entries[t.starts[bucket]:t.starts[bucket+1]] {
-				at := pos - int(e.window)
-				if at < 0 || binary.LittleEndian.Uint64(folded[at+int(e.check):])<<(64-8*e.size) != e.value {
-					continue
-				}
-				s.verify(sc, e.pattern, at, folded, subject)
+			h := t.hash(folded, pos) >> t.presentShift
+			sc.candidates[n&(maxCandidates-1)] = uint32(pos)
+			n += int(t.present[h>>6] >> (h & 63) & 1)
+		}
+		if n > maxCandidates-64 {
+			s.compare(sc, t, sc.candidates[:n], folded, subject)
+			n = 0
+		}
+	}
+	s.compare(sc, t, sc.candidates[:n], folded, subject)
+}
+
+// maxCandidates is how many positions are collected before they are compared.
+const maxCandidates = 256
+
+// compare compares the patterns that have a window at one of the positions.
+func (s *Set) compare(sc *Scratch, t *tier, positions []uint32, folded, subject []byte) {
+	for _, p := range positions {
+		pos := int(p)
+		bucket := t.hash(folded, pos) >> t.bucketShift
+		for _, e := range t.entries[t.starts[bucket]:t.starts[bucket+1]] {
+			at := pos - int(e.window)
+			if at < 0 || binary.LittleEndian.Uint64(folded[pos-int(e.back):])<<(64-8*e.size) != e.value {
+				continue
 			}
+			s.verify(sc, e.pattern, at, folded, subject)
 		}
 	}
 }
@@ -203,12 +221,19 @@ func (s *Set) confirm(sc *Scratch, t *tier, step int, bits []byte, folded, subje
 // are looked at as a whole.
 func (s *Set) confirmRun(sc *Scratch, patterns []uint32, pos int, folded, subject []byte) (end int) {
 	end = pos + 4
+	eight := uint64(folded[pos]) * 0x0101010101010101
+	for end+8 <= len(subject) && binary.LittleEndian.Uint64(folded[end:]) == eight {
+		end += 8
+	}
 	for end < len(subject) && folded[end] == folded[pos] {
 		end++
 	}
 	for _, pattern := range patterns {
 		m := &s.patterns[pattern]
 		from, to := max(pos, int(m.first)), end-int(m.length)
+		if sc.found(pattern) {
+			continue
+		}
 		if m.caseless {
 			to = min(to, from) // every place is as good
 		}
@@ -246,11 +271,14 @@ func (sc *Scratch) found(pattern uint32) bool { return sc.seen[pattern>>6]>>(pat
 // Size returns the bytes of memory the set holds.
 func (s *Set) Size() int {
 	n := len(s.texts) + len(s.exact) + 20*len(s.patterns)
-	for _, t := range s.tiers {
+	for _, t := range []*tier{s.coarse, s.middle, s.finest} {
+		if t == nil {
+			continue
+		}
 		if t.host == nil {
 			n += 4 * len(t.bloom)
 		}
-		n += 4*len(t.starts) + 16*len(t.entries)
+		n += 8*len(t.present) + 4*len(t.starts) + 16*len(t.entries)
 	}
 	if s.pairs != nil {
 		n += 8*len(s.pairs.present) + 4*len(s.pairs.starts) + 16*len(s.pairs.entries)
@@ -260,14 +288,9 @@ func (s *Set) Size() int {
 
 // Tiers returns how many patterns are in the tiers of 8, 6, 4 and 2 bytes.
 func (s *Set) Tiers() (n [4]int) {
-	for _, t := range s.tiers {
-		switch t.width {
-		case 8:
-			n[0] = t.patterns
-		case 6:
-			n[1] = t.patterns
-		case 4:
-			n[2] = t.patterns
+	for i, t := range []*tier{s.coarse, s.middle, s.finest} {
+		if t != nil {
+			n[i] = t.patterns
 		}
 	}
 	if s.pairs != nil {

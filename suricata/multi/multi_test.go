@@ -175,10 +175,10 @@ func TestErrors(t *testing.T) {
 
 // FuzzFilters compares the vector code with the scalar.
 func FuzzFilters(f *testing.F) {
-	f.Add([]byte("GET /Index.PHP?a=b HTTP/1.1\r\n"), uint8(0), uint64(1))
-	f.Add(bytes.Repeat([]byte{0}, 100), uint8(1), uint64(2))
-	f.Add([]byte("\xff@[`{Zz Aa"), uint8(2), uint64(3))
-	f.Fuzz(func(t *testing.T, subject []byte, kind uint8, seed uint64) {
+	f.Add([]byte("GET /Index.PHP?a=b HTTP/1.1\r\n"), uint64(1))
+	f.Add(bytes.Repeat([]byte{0}, 100), uint64(2))
+	f.Add([]byte("\xff@[`{Zz Aa"), uint64(3))
+	f.Fuzz(func(t *testing.T, subject []byte, seed uint64) {
 		if len(subject) == 0 {
 			return
 		}
@@ -188,30 +188,31 @@ func FuzzFilters(f *testing.F) {
 		if !bytes.Equal(a, b) {
 			t.Fatalf("folded %q, want %q", a, b)
 		}
-		tr := []tier{{width: 8, stride: 4, second: 4}, {width: 6, stride: 2, second: 2}, {width: 4, stride: 1}}[kind%3]
 		r := rand.New(rand.NewPCG(seed, 0))
-		wordBits := minWordBits + r.IntN(maxWordBits-minWordBits+1)
-		tr.wordShift = uint8(32 - wordBits)
-		tr.bloom = make([]uint32, 1<<wordBits)
-		tr.seed = r.Uint32()
-		for i := range tr.bloom {
-			tr.bloom[i] = r.Uint32() | r.Uint32()
-		}
-		groups := (len(subject)-1)/(8*tr.stride) + 1
-		got, want := make([]byte, groups), make([]byte, groups)
-		tr.filter(got, a)
-		tr.filterScalar(want, a)
-		if !bytes.Equal(got, want) {
-			t.Fatalf("filter of width %d: %x, want %x", tr.width, got, want)
-		}
-		if tr.width == 4 {
-			guest := &tier{width: 6, stride: 2, second: 2, seed: uint32(seed)}
-			guestGot, guestWant := make([]byte, groups), make([]byte, groups)
-			tr.filterBoth(got, guestGot, a, guest)
-			tr.filterBothScalar(want, guestWant, a, guest)
-			if !bytes.Equal(got, want) || !bytes.Equal(guestGot, guestWant) {
-				t.Fatalf("both filters: %x %x, want %x %x", got, guestGot, want, guestWant)
+		filter := func(width, stride, second int) *tier {
+			wordBits := minWordBits + r.IntN(maxWordBits-minWordBits+1)
+			tr := &tier{width: width, stride: stride, second: second, seed: r.Uint32(), wordShift: uint8(32 - wordBits)}
+			tr.bloom = make([]uint32, 1<<wordBits)
+			for i := range tr.bloom {
+				tr.bloom[i] = r.Uint32() | r.Uint32()
 			}
+			return tr
+		}
+		coarse, middle, finest := filter(8, 4, 4), filter(6, 2, 2), filter(4, 1, 0)
+		groups := (len(subject)-1)/32 + 1
+		got, want := make([]byte, groups), make([]byte, groups)
+		coarse.filter(got, a)
+		coarse.filterScalar(want, a)
+		if !bytes.Equal(got, want) {
+			t.Fatalf("coarse filter: %x, want %x", got, want)
+		}
+		groups = (len(subject)-1)/16 + 1
+		got, want = make([]byte, 2*groups), make([]byte, 2*groups)
+		guestGot, guestWant := make([]byte, groups), make([]byte, groups)
+		finest.filterPairs(got, guestGot, a, middle)
+		finest.filterPairsScalar(want, guestWant, a, middle)
+		if !bytes.Equal(got, want) || !bytes.Equal(guestGot, guestWant) {
+			t.Fatalf("filter of pairs: %x %x, want %x %x", got, guestGot, want, guestWant)
 		}
 	})
 }

@@ -15,8 +15,7 @@ type tier struct {
 	patterns int
 
 	// The filter: the top bits of a hash choose a word, others two bits in it.
-	// A guest has its bits in the words of its host, the finest tier, chosen by
-	// the hash of its window's first four bytes: one look serves both.
+	// The tier of 6 bytes is a guest in the filter of the tier of 4.
 	host      *tier
 	bloom     []uint32
 	seed      uint32 // of the hash
@@ -25,6 +24,10 @@ type tier struct {
 	// runs is the patterns that are a run, by byte; in the finest tier only.
 	// Their windows are in the filter and the table too.
 	runs [][]uint32
+
+	// present is a bit map of the top bits of all windows' hashes.
+	present      []uint64
+	presentShift uint8
 
 	// The table: entries of a bucket lie together.
 	bucketShift uint8
@@ -38,17 +41,22 @@ const (
 	secondMultiplier = 0x85ebca77
 )
 
+// hash is of the window at pos.
+func (t *tier) hash(folded []byte, pos int) uint32 {
+	return t.seed + binary.LittleEndian.Uint32(folded[pos:])*multiplier +
+		binary.LittleEndian.Uint32(folded[pos+t.second:])*secondMultiplier
+}
+
 // Bits of a hash that choose a bit of a word, counted from the top.
 const (
 	firstBit, secondBit           = 12, 7
 	firstGuestBit, secondGuestBit = 27, 22
 )
 
-// hash is of the window at pos.
-func (t *tier) hash(folded []byte, pos int) uint32 {
-	return t.seed + binary.LittleEndian.Uint32(folded[pos:])*multiplier +
-		binary.LittleEndian.Uint32(folded[pos+t.second:])*secondMultiplier
-}
+// word is where the filter of the finest tier keeps windows that lie around
+// three bytes: one look, at bytes 1 to 3 from an even position, serves the
+// windows of four bytes there and at the position after, and those of a guest.
+func (t *tier) word(three uint32) uint32 { return (three&0xffffff*multiplier + t.seed) >> t.wordShift }
 
 // pairTier is the texts of one to three bytes.
 type pairTier struct {
@@ -135,26 +143,22 @@ func (s *Set) place() {
 	}
 }
 
-// build builds the tiers that have patterns, the finest first as the one
-// before may be its guest.
+// build builds the tiers that have patterns, and the finest for its guest.
 func (s *Set) build(tiers []tier, placed [][]placement) {
-	const middle, finest = 1, 2
-	guests := 0
-	if len(placed[middle]) > 0 && len(placed[finest]) > 0 {
-		guests = len(placed[middle]) * tiers[middle].stride
-		tiers[middle].host = &tiers[finest]
+	coarse, middle, finest := &tiers[0], &tiers[1], &tiers[2]
+	if len(placed[0]) > 0 {
+		coarse.build(s, placed[0], len(placed[0])*coarse.stride)
+		s.coarse = coarse
 	}
-	for k := len(tiers) - 1; k >= 0; k-- {
-		if len(placed[k]) == 0 {
-			continue
-		}
-		if k == finest {
-			tiers[k].build(s, placed[k], guests)
-		} else {
-			tiers[k].build(s, placed[k], 0)
-		}
-		s.tiers = append(s.tiers, &tiers[k])
+	guests := len(placed[1]) * middle.stride
+	if guests+len(placed[2]) == 0 {
+		return
 	}
+	finest.build(s, placed[2], guests+2*len(placed[2]))
+	s.finest = finest
+	middle.host = finest
+	middle.build(s, placed[1], 0)
+	s.middle = middle
 }
 
 // isRun reports whether text is one byte over and over.
@@ -178,17 +182,18 @@ const finerTierFactor = 8
 // Sizes of filters and tables. A filter has one to two words per window, as
 // far as the cache allows: then a few windows of a thousand pass by chance.
 const (
-	maxWordBits   = 15
-	minWordBits   = 4
-	maxBucketBits = 15
+	maxWordBits    = 15
+	minWordBits    = 4
+	maxBucketBits  = 15
+	maxPresentBits = 19
 )
 
-// build makes the filter and the table; guests is how many windows of a guest
-// the filter will have to hold.
-func (t *tier) build(s *Set, placed []placement, guests int) {
+// build makes the filter and the table; size is how many windows the filter
+// will have to hold.
+func (t *tier) build(s *Set, placed []placement, size int) {
 	windows := len(placed) * t.stride
 	t.patterns = len(placed)
-	wordBits := min(max(bits.Len(uint(windows+guests)), minWordBits), maxWordBits)
+	wordBits := min(max(bits.Len(uint(size)), minWordBits), maxWordBits)
 	bucketBits := min(max(bits.Len(uint(windows)), minWordBits), maxBucketBits)
 	t.wordShift, t.bucketShift = uint8(32-wordBits), uint8(32-bucketBits)
 	if t.host != nil {
@@ -207,8 +212,13 @@ func (t *tier) build(s *Set, placed []placement, guests int) {
 		}
 		t.seed += multiplier
 	}
+	presentBits := min(max(bits.Len(uint(windows))+3, 6), maxPresentBits)
+	t.presentShift = uint8(32 - presentBits)
+	t.present = make([]uint64, 1<<presentBits/64)
 	for _, h := range hashes {
 		t.starts[h>>t.bucketShift+1]++
+		h >>= t.presentShift
+		t.present[h>>6] |= 1 << (h & 63)
 	}
 	for i := range t.starts[1:] {
 		t.starts[i+1] += t.starts[i]
@@ -244,8 +254,7 @@ func (t *tier) fill(s *Set, placed []placement, hashes []uint32) []uint32 {
 		for phase := range t.stride {
 			window := text[p.window+phase:][:t.width:t.width]
 			hashes = append(hashes, t.hash(window, 0))
-			word, mask := t.slot(window)
-			t.bloom[word] |= mask
+			t.enter(window)
 		}
 	}
 	return hashes
@@ -261,6 +270,15 @@ func (t *tier) refusesRuns() bool {
 	return true
 }
 
+// enter adds a window to the filter.
+func (t *tier) enter(window []byte) {
+	word, mask := t.slot(window)
+	t.bloom[word] |= mask
+	if t.stride == 1 { // the same, seen from the position before
+		t.bloom[t.word(binary.LittleEndian.Uint32(window))] |= mask
+	}
+}
+
 func (t *tier) addRun(b byte, pattern uint32) {
 	if t.runs == nil {
 		t.runs = make([][]uint32, 256)
@@ -271,11 +289,18 @@ func (t *tier) addRun(b byte, pattern uint32) {
 // slot is the word of a window, and its bits there.
 func (t *tier) slot(window []byte) (word, mask uint32) {
 	h := t.hash(window, 0)
-	if t.host == nil {
-		return h >> t.wordShift, 1<<31>>(h>>firstBit&31) | 1<<31>>(h>>secondBit&31)
+	first, second := uint32(firstBit), uint32(secondBit)
+	three := binary.LittleEndian.Uint32(window) >> 8
+	switch {
+	case t.host != nil:
+		word = t.host.word(three)
+		first, second = firstGuestBit, secondGuestBit
+	case t.stride == 1:
+		word = t.word(three)
+	default:
+		word = h >> t.wordShift
 	}
-	word = t.host.hash(window, 0) >> t.host.wordShift
-	return word, 1<<31>>(h>>firstGuestBit&31) | 1<<31>>(h>>secondGuestBit&31)
+	return word, 1<<31>>(h>>first&31) | 1<<31>>(h>>second&31)
 }
 
 // entry describes a window of a pattern. Its eight bytes to compare include
@@ -283,10 +308,10 @@ func (t *tier) slot(window []byte) (word, mask uint32) {
 func (s *Set) entry(pattern uint32, window int) entry {
 	m := s.patterns[pattern]
 	text := s.texts[m.at : m.at+uint32(m.length)]
-	e := entry{pattern: pattern, window: uint8(window), size: uint8(min(8, len(text)))}
-	e.check = uint8(max(0, min(window-2, len(text)-8)))
+	check := max(0, min(window-2, len(text)-8))
+	e := entry{pattern: pattern, window: uint16(window), back: uint8(window - check), size: uint8(min(8, len(text)))}
 	var value [8]byte
-	copy(value[8-e.size:], text[e.check:])
+	copy(value[8-e.size:], text[check:])
 	e.value = binary.LittleEndian.Uint64(value[:])
 	return e
 }

@@ -6,31 +6,21 @@ import "golang.org/x/sys/cpu"
 // registers.
 var vector = cpu.X86.HasAVX2
 
-// filterVector is filterScalar, eight positions at a time.
+// filterVector is filterScalar, eight windows at a time; only the coarsest
+// tier has a filter of its own.
 func (t *tier) filterVector(out, folded []byte) {
-	args := t.args(out, folded)
-	switch t.width {
-	case 8:
-		filter8AVX2(&args)
-	case 6:
-		filter6AVX2(&args)
-	default:
-		filter4AVX2(&args)
-	}
-}
-
-// filterBothVector is filterBothScalar, eight positions at a time.
-func (t *tier) filterBothVector(out, guestOut, folded []byte, guest *tier) {
-	args := t.args(out, folded)
-	args.guestOut, args.guestSeed = &guestOut[0], uint64(guest.seed)
-	filter46AVX2(&args)
-}
-
-func (t *tier) args(out, folded []byte) filterArgs {
-	return filterArgs{
+	filter8AVX2(&filterArgs{
 		out: &out[0], groups: len(out), folded: &folded[0], bloom: &t.bloom[0],
 		wordShift: uint64(t.wordShift), seed: uint64(t.seed),
-	}
+	})
+}
+
+// filterPairsVector is filterPairsScalar, sixteen positions at a time.
+func (t *tier) filterPairsVector(out, guestOut, folded []byte, guest *tier) {
+	filterPairsAVX2(&filterArgs{
+		out: &out[0], groups: len(guestOut), folded: &folded[0], bloom: &t.bloom[0],
+		wordShift: uint64(t.wordShift), seed: uint64(t.seed), guestOut: &guestOut[0], guestSeed: uint64(guest.seed),
+	})
 }
 
 // filterArgs is known to vector_amd64.s by its layout. Of folded, padding
@@ -46,16 +36,10 @@ type filterArgs struct {
 }
 
 //go:noescape
-func filter46AVX2(args *filterArgs)
-
-//go:noescape
 func filter8AVX2(args *filterArgs)
 
 //go:noescape
-func filter6AVX2(args *filterArgs)
-
-//go:noescape
-func filter4AVX2(args *filterArgs)
+func filterPairsAVX2(args *filterArgs)
 
 // foldVector folds whole blocks of 32 bytes and returns how many bytes.
 func foldVector(dst, src []byte) int {

@@ -7,8 +7,8 @@ const vector = false
 
 func (t *tier) filterVector(out, folded []byte) { t.filterScalar(out, folded) }
 
-func (t *tier) filterBothVector(out, guestOut, folded []byte, guest *tier) {
-	t.filterBothScalar(out, guestOut, folded, guest)
+func (t *tier) filterPairsVector(out, guestOut, folded []byte, guest *tier) {
+	t.filterPairsScalar(out, guestOut, folded, guest)
 }
 
 func foldVector(_, _ []byte) int { return 0 }
