@@ -3,14 +3,14 @@
 // case live in one set (case is folded in ASCII only).
 //
 // The buffer is folded once. Then filters go over it (filter.go): each looks
-// at short windows of it, hashes them and asks a Bloom filter of a few
-// kilobytes whether any text has such a window. There is a tier for each
-// class of lengths:
+// at short windows of it, hashes them and asks a Bloom filter that fits the
+// cache whether any text has such a window. There is a tier for each class
+// of lengths:
 //
 //	texts of    windows of   looked at
 //	11 and on   8 bytes      every 4th position
 //	7 to 10     6 bytes      every 2nd
-//	4 to 6      4 bytes      every
+//	4 to 6      4 bytes      every, two with one look
 //	1 to 3      2 bytes      every, a plain bit map
 //
 // A text is entered with one window for each phase of the stride, so one of
