@@ -19,6 +19,9 @@ func (r *resolver) check() {
 		default:
 			app = true
 		}
+		if c.Buffer == BufHTTPHeaderRaw && f.dir == 0 && c.Dir == 0 && rule.Way != Transactional {
+			r.failChain(c, c.Buffer.String(), "needs a direction: flow:to_server or flow:to_client")
+		}
 		r.checkSizes(c)
 		r.checkAbsent(c)
 		r.checkPatterns(c)
@@ -181,14 +184,28 @@ func (r *resolver) checkPatterns(c *Chain) {
 			r.fail(x.pos, "content", "upper-case pattern: the buffer is normalised to lower case")
 		case c.Buffer == BufHTTPMethod && len(bytes.Trim(p, " \t")) < len(p):
 			r.fail(x.pos, "content", "a method has no blanks around it")
-		case info.Has(MD5) && len(p) != 32 && !x.Negated:
+		case info.Has(MD5) && (len(p) != 32 || bytes.ContainsFunc(p, notHex)):
 			r.fail(x.pos, "content", "an MD5 has 32 hex digits")
+		case c.Buffer == BufHTTPProtocol && bytes.IndexByte(p, ' ') >= 0:
+			r.fail(x.pos, "content", "a protocol has no blank in it")
 		case c.Buffer == BufTLSCertFingerprint && (len(p) != 59 || bytes.Count(p, []byte(":")) != 19):
 			r.fail(x.pos, "content", "a SHA-1 fingerprint has 20 pairs of hex digits with colons between")
 		case c.Buffer == BufTLSCertSerial && len(p) > 2 && !bytes.ContainsRune(p, ':'):
 			r.fail(x.pos, "content", "a serial number has colons between its pairs of digits")
 		}
+		// Digests are compared in the case they are written in.
+		switch {
+		case info.Has(MD5) || c.Buffer == BufTLSCertFingerprint:
+			x.Pattern = bytes.ToLower(p)
+		case c.Buffer == BufTLSCertSerial:
+			x.Pattern = bytes.ToUpper(p)
+		}
 	}
+}
+
+func notHex(c rune) bool {
+	_, ok := hexDigit(byte(c))
+	return !ok || c > 0x7f
 }
 
 // checkTransformed refuses patterns that no transformed buffer can have.

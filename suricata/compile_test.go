@@ -86,6 +86,19 @@ func TestFastPattern(t *testing.T) {
 	}
 }
 
+// TestDigests: contents are changed to the case of the buffer.
+func TestDigests(t *testing.T) {
+	for want, rule := range map[string]string{
+		"0123456789abcdef0123456789abcdef": `ja3.hash; content:"0123456789ABCDEF0123456789ABCDEF";`,
+		"0A:0B":                            `tls.cert_serial; content:"0a:0b";`,
+	} {
+		c := compile(t, "alert tls any any -> any any ("+rule+" sid:1;)")
+		if got := string(c.Chains()[0].Steps[0].(*suricata.Content).Pattern); got != want || string(c.Fast.Bytes) != want {
+			t.Errorf("%s looks for %s", rule, got)
+		}
+	}
+}
+
 func TestHeader(t *testing.T) {
 	c := compile(t, `alert dns $HOME_NET any -> any 53 (dns.query; content:"a"; sid:1;)`)
 	if c.Dir != suricata.ToServer || len(c.IPProtos) != 2 || !c.Src.Negated() && c.Src.Any() || !c.DstPort.Contains(53) || c.DstPort.Contains(54) {
