@@ -104,6 +104,9 @@ func TestHeader(t *testing.T) {
 	if c.Dir != suricata.ToServer || len(c.IPProtos) != 2 || !c.Src.Negated() && c.Src.Any() || !c.DstPort.Contains(53) || c.DstPort.Contains(54) {
 		t.Errorf("dir %v protos %v src %v ports %v", c.Dir, c.IPProtos, c.Src.Ranges(), c.DstPort.Ranges())
 	}
+	if c := compile(t, `alert icmpv6 any any -> any any (itype:8; sid:1;)`); c.IPv4 || !c.IPv6 || len(c.IPProtos) != 1 || len(c.Packet) != 1 {
+		t.Errorf("icmpv6: %v %v %v %v", c.IPv4, c.IPv6, c.IPProtos, c.Packet)
+	}
 	r, err := suricata.Parse(`alert tcp $NOWHERE any -> any $NOPORT (sid:1;)`)
 	if err != nil {
 		t.Fatal(err)

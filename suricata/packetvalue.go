@@ -27,17 +27,30 @@ func (f *Flags) String() string {
 	return s
 }
 
-// Bits turns letters into header bits: the position of each in order is its bit.
-func (f *Flags) Bits(order string) (set, mask uint8) {
+// Match compares header bits. The position of a letter in order is its bit.
+func (f *Flags) Match(order string, header uint8) bool {
+	var set, ignored uint8
 	for i := range len(order) {
 		if strings.IndexByte(f.Set, order[i]) >= 0 {
 			set |= 1 << i
 		}
 		if strings.IndexByte(f.Mask, order[i]) >= 0 {
-			mask |= 1 << i
+			ignored |= 1 << i
 		}
 	}
-	return set, mask
+	if set == 0 && header != 0 {
+		return f.Mode == '!'
+	}
+	header &^= ignored
+	switch f.Mode {
+	case '*':
+		return header&set != 0
+	case '+':
+		return header&set == set
+	case '!':
+		return header&set != set
+	}
+	return header == set
 }
 
 // The letters of the flags, lowest header bit first. C and E (or 1 and 2) are CWR and ECE.

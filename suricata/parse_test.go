@@ -212,3 +212,36 @@ func TestUint(t *testing.T) {
 		}
 	}
 }
+
+// TestFlags: TCP flags, by the bits of the header.
+func TestFlags(t *testing.T) {
+	const fin, syn, ack, ece, cwr = 1, 2, 16, 64, 128
+	for _, c := range []struct {
+		arg     string
+		in, out []uint8
+	}{
+		{"S", []uint8{syn}, []uint8{syn | ack, 0}},
+		{"S,12", []uint8{syn, syn | cwr, syn | ece}, []uint8{syn | ack}},
+		{"+S", []uint8{syn, syn | ack}, []uint8{ack}},
+		{"*SF", []uint8{syn, fin | ack}, []uint8{ack}},
+		{"!S", []uint8{ack}, []uint8{syn | ack}},
+		{"0", []uint8{0}, []uint8{ack}},
+	} {
+		r, err := suricata.Parse("alert tcp any any -> any any (flags:" + c.arg + "; sid:1;)")
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		f := r.Find("tcp.flags").Value.(*suricata.Flags)
+		for _, x := range c.in {
+			if !f.Match(suricata.TCPFlagOrder, x) {
+				t.Errorf("%s does not match %#x", c.arg, x)
+			}
+		}
+		for _, x := range c.out {
+			if f.Match(suricata.TCPFlagOrder, x) {
+				t.Errorf("%s matches %#x", c.arg, x)
+			}
+		}
+	}
+}
