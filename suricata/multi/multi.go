@@ -211,7 +211,9 @@ func (s *Set) compare(sc *Scratch, t *tier, positions []uint32, folded, subject 
 			if at < 0 || binary.LittleEndian.Uint64(folded[pos-int(e.back):])<<(64-8*e.size) != e.value {
 				continue
 			}
-			s.verify(sc, e.pattern, at, folded, subject)
+			if !sc.found(e.pattern) {
+				s.verify(sc, e.pattern, at, folded, subject)
+			}
 		}
 	}
 }

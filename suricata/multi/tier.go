@@ -179,8 +179,8 @@ func firstChange(text []byte) int {
 // finer tier to move it there.
 const finerTierFactor = 8
 
-// Sizes of filters and tables. A filter has one to two words per window, as
-// far as the cache allows: then a few windows of a thousand pass by chance.
+// Sizes of filters and tables, in powers of two. A filter has one to two words
+// per window and a table four to eight buckets, as far as the cache allows.
 const (
 	maxWordBits    = 15
 	minWordBits    = 4
@@ -194,7 +194,7 @@ func (t *tier) build(s *Set, placed []placement, size int) {
 	windows := len(placed) * t.stride
 	t.patterns = len(placed)
 	wordBits := min(max(bits.Len(uint(size)), minWordBits), maxWordBits)
-	bucketBits := min(max(bits.Len(uint(windows)), minWordBits), maxBucketBits)
+	bucketBits := min(max(bits.Len(uint(windows))+2, minWordBits), maxBucketBits)
 	t.wordShift, t.bucketShift = uint8(32-wordBits), uint8(32-bucketBits)
 	if t.host != nil {
 		t.bloom = t.host.bloom
