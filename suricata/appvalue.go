@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/hauberk/hauberk/suricata/pcre"
 )
 
 // URILen is the argument of urilen.
@@ -208,20 +210,26 @@ func parseTOS(a arg) (Value, error) {
 	return TOS(n), nil
 }
 
-// parseTransformRegexp keeps the pattern of pcrexform: its first group becomes
-// the buffer.
-func parseTransformRegexp(a arg) (Value, error) {
-	if !strings.Contains(a.text, "(") {
-		return nil, errors.New("pattern has no group to keep")
-	}
-	return rawQuoted(a.text), nil
+// TransformRegexp is the argument of pcrexform: the first group of the match
+// becomes the buffer.
+type TransformRegexp struct {
+	Pattern string
+	Regexp  *pcre.Regexp
 }
 
-// rawQuoted is text in quotes without escapes of its own.
-type rawQuoted string
+// String is the pattern in quotes, without escapes of its own.
+func (t *TransformRegexp) String() string { return `"` + t.Pattern + `"` }
 
-// String puts the quotes back.
-func (r rawQuoted) String() string { return `"` + string(r) + `"` }
+func parseTransformRegexp(a arg) (Value, error) {
+	re, err := pcre.Compile(a.text, 0)
+	if err != nil {
+		return nil, err
+	}
+	if re.Groups() == 0 {
+		return nil, errors.New("pattern has no group to keep")
+	}
+	return &TransformRegexp{a.text, re}, nil
+}
 
 // parseMaxSize reads gunzip and zlib_deflate: "max-size N".
 func parseMaxSize(a arg) (Value, error) {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/hauberk/hauberk/suricata/pcre"
 )
 
 // maxPattern is the longest pattern: depth and offset have 16 bits.
@@ -160,6 +162,7 @@ type PCRE struct {
 	Raw      bool     // B: raw bytes
 	Buffer   Buffer   // of U, H, P, ...; NoBuffer: the selected one
 	Caseless bool
+	Regexp   *pcre.Regexp
 }
 
 // String is "/pattern/flags", quoted, with the captures.
@@ -193,12 +196,18 @@ func parsePCRE(a arg) (Value, error) {
 	if p.Pattern == "" {
 		return nil, errors.New("pattern is empty")
 	}
-	for i := 0; i < len(p.Flags); i++ {
+	var flags pcre.Flags
+	for i := range len(p.Flags) {
 		if err := p.flag(p.Flags[i]); err != nil {
 			return nil, err
 		}
+		if f, ok := pcre.Letter(p.Flags[i]); ok {
+			flags |= f
+		}
 	}
-	return p, nil
+	var err error
+	p.Regexp, err = pcre.Compile(p.Pattern, flags)
+	return p, err
 }
 
 func (p *PCRE) flag(f byte) error {

@@ -8,6 +8,9 @@
 //	resolve   options -> chains: which content belongs to which buffer (chain.go, check.go)
 //	Compile   *Rule   -> *Compiled: addresses, type, fast pattern (compile.go)
 //
+// The package pcre matches the expressions, netset holds addresses and ports,
+// siteconf reads the files beside the rules.
+//
 // [Load] does the first two for files, and reports every problem it meets with
 // file, line, column, sid and keyword; one bad rule never stops the rest. The
 // package match evaluates a chain against bytes.
@@ -21,6 +24,6 @@
 //
 // Kind says when it is looked at, Arg how its argument is written; a new Syntax
 // (syntax.go) is a line of grammar and a function from text to a Value whose
-// String is the canonical text. A new buffer is one line in buffer.go. `go test -run Coverage -update`
-// then rewrites docs/formats/suricata-rules.md.
+// String is the canonical text. A new buffer is one line in buffer.go. Then
+// `go test -run Coverage -update` rewrites docs/formats/suricata-rules.md.
 package suricata

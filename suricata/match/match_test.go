@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -12,27 +11,6 @@ import (
 	"github.com/hauberk/hauberk/suricata/match"
 	"github.com/hauberk/hauberk/suricata/netset"
 )
-
-// goRegexp stands in for PCRE in the tests.
-type goRegexp struct{ *regexp.Regexp }
-
-func (r goRegexp) Match(subject []byte, start int) (int, int, bool) {
-	// The tests' patterns have no anchors that look behind start.
-	m := r.FindIndex(subject[start:])
-	if m == nil {
-		return 0, 0, false
-	}
-	return m[0] + start, m[1] + start, true
-}
-
-func compileRegexp(p *suricata.PCRE) (match.Regexp, error) {
-	flags := ""
-	if p.Caseless {
-		flags = "(?i)"
-	}
-	re, err := regexp.Compile(flags + p.Pattern)
-	return goRegexp{re}, err
-}
 
 // program compiles the options of a rule that uses only the payload.
 func program(t testing.TB, options string) (*match.Program, *suricata.Compiled) {
@@ -45,18 +23,11 @@ func program(t testing.TB, options string) (*match.Program, *suricata.Compiled) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := match.Env{Vars: c.Vars, Regexp: compileRegexp}
-	chains := c.Chains()
-	for i := range chains {
-		if chains[i].Buffer == suricata.BufBase64 {
-			env.Base64 = &chains[i]
-		}
-	}
-	p, err := match.Compile(&chains[0], env)
+	programs, err := match.CompileRule(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p, c
+	return programs[0], c
 }
 
 func TestMatch(t *testing.T) {
@@ -267,14 +238,16 @@ func FuzzMatch(f *testing.F) {
 		if err != nil {
 			return
 		}
-		chains := r.Chains()
 		c, err := suricata.NewCompiler(netset.Vars{}).Compile(r)
 		if err != nil {
 			return
 		}
-		for i := range chains {
-			p, err := match.Compile(&chains[i], match.Env{Vars: c.Vars, Regexp: compileRegexp})
-			if err != nil {
+		programs, err := match.CompileRule(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range programs {
+			if p == nil {
 				continue
 			}
 			st := &match.State{}

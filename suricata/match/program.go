@@ -8,16 +8,9 @@ import (
 	"github.com/hauberk/hauberk/suricata"
 )
 
-// Regexp searches subject from start on. Anchors see the whole subject.
-type Regexp interface {
-	Match(subject []byte, start int) (from, to int, ok bool)
-}
-
 // Env is what the chains of one rule share.
 type Env struct {
 	Vars []string // suricata.Compiled.Vars
-	// Regexp compiles the pattern of a pcre step.
-	Regexp func(*suricata.PCRE) (Regexp, error)
 	// Base64 is the chain on base64_data, nil if the rule has none.
 	Base64 *suricata.Chain
 }
@@ -36,7 +29,6 @@ type op struct {
 	retry   bool
 	single  bool   // a content without bounds that nothing is relative to
 	pattern []byte // of a content: folded if nocase
-	re      Regexp
 	// variables by their place in State.Vars, -1: a number
 	offset, depth, distance, within, nbytes, value, result int
 }
@@ -61,6 +53,29 @@ func Compile(c *suricata.Chain, env Env) (*Program, error) {
 	}
 	p.link()
 	return p, nil
+}
+
+// CompileRule prepares all chains of a rule. The program of the chain on
+// base64_data is nil: it runs as part of the chain that decodes.
+func CompileRule(c *suricata.Compiled) ([]*Program, error) {
+	chains := c.Chains()
+	env := Env{Vars: c.Vars}
+	for i := range chains {
+		if chains[i].Buffer == suricata.BufBase64 {
+			env.Base64 = &chains[i]
+		}
+	}
+	out := make([]*Program, len(chains))
+	for i := range chains {
+		if chains[i].Buffer == suricata.BufBase64 {
+			continue
+		}
+		var err error
+		if out[i], err = Compile(&chains[i], env); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // variable finds the place of a variable.
@@ -98,11 +113,6 @@ func (o *op) prepare(env Env) (err error) {
 				o.pattern[i] = lower(c)
 			}
 		}
-	case *suricata.PCREStep:
-		if env.Regexp == nil {
-			return fmt.Errorf("compile chain: no compiler for pcre")
-		}
-		o.re, err = env.Regexp(s.PCRE)
 	case *suricata.IsDataAt:
 		bind(&o.offset, s.At)
 	case *suricata.ByteTest:

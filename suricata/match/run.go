@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/hauberk/hauberk/suricata"
+	"github.com/hauberk/hauberk/suricata/pcre"
 )
 
 // DefaultLimit is how many tries one evaluation has: Suricata's
@@ -27,9 +28,12 @@ type State struct {
 	// Other answers conditions this package does not know (asn1); nil: false.
 	Other func(*suricata.Option, []byte, int) bool
 
+	// PCRE is the working memory of expressions; its StepLimit bounds each.
+	PCRE pcre.Scratch
+
 	Steps   int // tries so far, summed over evaluations
 	Scanned int // bytes searched so far
-	Exceed  int // evaluations that reached the limit
+	Exceed  int // evaluations that reached the limit, and expressions that reached theirs
 
 	decoded []byte
 }
@@ -273,7 +277,7 @@ func (r *run) pcre(i int, o *op, s *suricata.PCREStep) verdict {
 	start := r.at
 	r.again = 0
 	for {
-		from, ok := r.pcreOnce(o, s)
+		from, ok := r.pcreOnce(s)
 		if !ok {
 			return no
 		}
@@ -291,7 +295,7 @@ func (r *run) pcre(i int, o *op, s *suricata.PCREStep) verdict {
 }
 
 // pcreOnce searches once. from is where the match begins, -1 for a negated one.
-func (r *run) pcreOnce(o *op, s *suricata.PCREStep) (from int, ok bool) {
+func (r *run) pcreOnce(s *suricata.PCREStep) (from int, ok bool) {
 	base := 0
 	if s.Relative {
 		base = min(r.at, len(r.buf.Data))
@@ -302,7 +306,11 @@ func (r *run) pcreOnce(o *op, s *suricata.PCREStep) (from int, ok bool) {
 		return -1, s.Negated
 	}
 	r.Scanned += len(subject) - begin
-	from, to, found := o.re.Match(subject, begin)
+	from, to, found, err := s.Regexp.Match(&r.PCRE, subject, begin)
+	if err != nil { // not known whether it matches: as in Suricata it does not, negated or not
+		r.Exceed++
+		return -1, false
+	}
 	if found == s.Negated {
 		return -1, false
 	}
