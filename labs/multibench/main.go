@@ -199,7 +199,7 @@ match and one scratch, in a C loop without cgo. Rounds take turns, time is the t
 rounds' ratios. Before that the matched patterns of each payload are compared. The rarity model is trained on Zeek's captures
 and those of suricata-verify, so nDPI's are the fair ones.
 
-- The target of x1.5 is reached on Zeek's captures and missed on nDPI's, at about x1.1. nDPI's are mostly encrypted: there
+- The target of x1.5 is reached on Zeek's captures and missed on nDPI's, at x1.1 to x1.2. nDPI's are mostly encrypted: there
   little but the filters works, and there Hyperscan is at its fastest, with instructions (AVX-512 VBMI) that ours does
   without. Two busy neighbours on the cores take more from ours, which lives by the second-level cache.
 - Time on nDPI's captures, of 48 ms: the common filter of the 4- and 6-byte windows 12, the 8-byte windows 4, folding 3,

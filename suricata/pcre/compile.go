@@ -228,15 +228,18 @@ func (c *compiler) repeat(n *node) {
 
 // loop writes the counts out: min copies, then optional ones or a loop.
 func (c *compiler) loop(n *node, mode greed) {
-	body := n.subs[0]
-	for range n.min {
+	body, copies := n.subs[0], n.min
+	if n.max == unlimited && copies > 0 {
+		copies-- // the loop makes the last one
+	}
+	for range copies {
 		c.node(body)
 		if c.full {
 			return
 		}
 	}
 	if n.max == unlimited {
-		c.star(body, mode)
+		c.endless(body, n.min == 0, mode)
 		return
 	}
 	var splits []int32
@@ -252,22 +255,28 @@ func (c *compiler) loop(n *node, mode greed) {
 	}
 }
 
-// star is a loop without end. A body that may be empty leaves the loop when
-// it was, as PCRE does.
-func (c *compiler) star(body *node, mode greed) {
-	split := c.emit(inst{op: iSplit})
-	if !body.nullable() {
-		c.node(body)
-		c.emit(inst{op: iJump, x: split})
-	} else {
+// endless is a loop without end, from no round on or from one. A body that
+// may be empty leaves the loop when it was, as PCRE does.
+func (c *compiler) endless(body *node, none bool, mode greed) {
+	var enter int32
+	if none {
+		enter = c.emit(inst{op: iSplit})
+	}
+	top := c.here()
+	if body.nullable() {
 		r := c.register()
 		c.emit(inst{op: iMark, x: r})
 		c.node(body)
 		moved := c.emit(inst{op: iMoved, x: r})
-		c.emit(inst{op: iJump, x: split})
-		c.at(moved).y = c.here()
+		c.at(moved).y = moved + 2
+	} else {
+		c.node(body)
 	}
-	c.choose(split, split+1, c.here(), mode)
+	again := c.emit(inst{op: iSplit})
+	c.choose(again, top, c.here(), mode)
+	if none {
+		c.choose(enter, top, c.here(), mode)
+	}
 }
 
 // choose makes a split prefer its body or what comes after.

@@ -59,6 +59,7 @@ func TestBytes(t *testing.T) {
 		{`^b`, Multiline, "a\nb", "2,3"},
 		{`a$`, Multiline, "a\nb", "0,1"},
 		{`^`, Multiline, "\n", "0,0"},
+		{`(?:((?(1)a|_*)))+`, 0, "a", "0,0,0,0"}, // an empty first round is the last
 	} {
 		got := "error"
 		if re, err := Compile(c.expr, c.flags); err == nil {
