@@ -37,6 +37,9 @@ func (r *resolver) check() {
 	}
 	r.checkBits()
 	r.checkTransaction()
+	if o := rule.Find("detection_filter"); o != nil && rule.Find("threshold") != nil {
+		r.failAt(o, "cannot be used together with threshold")
+	}
 }
 
 // checkTransaction wants a => rule to look at both ways, and to say of each

@@ -230,7 +230,7 @@ func (c *Compiled) classify() Type {
 	return TypePacket
 }
 
-func isAppEvent(o *Option) bool { return o.Name == "app-layer-event" }
+func isAppEvent(o *Option) bool { return o.Name == "app-layer-event" && EventProto(o.Value) != "" }
 
 // buffers says what the chains look at.
 func (c *Compiled) buffers() (payload, packet, tx bool) {

@@ -52,6 +52,7 @@ func TestTypes(t *testing.T) {
 		{"app_tx", `http any any -> any any (http.uri; content:"a"; sid:1;)`},
 		{"app_tx", `tls any any -> any any (tls.version:1.2; sid:1;)`},
 		{"app_tx", `http any any -> any any (app-layer-event:http.gzip_decompression_failed; sid:1;)`},
+		{"pkt", `ip any any -> any any (app-layer-event:applayer_unexpected_protocol; sid:1;)`},
 		{"app_tx", `http1:request_started any any -> any any (sid:1;)`},
 		{"app_tx", `smtp any any -> any any (frame:smtp.data; content:"a"; sid:1;)`},
 	} {

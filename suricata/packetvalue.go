@@ -211,7 +211,7 @@ func parseEvent(a arg) (Value, error) {
 // before the first dot.
 func parseAppEvent(a arg) (Value, error) {
 	proto, name, dotted := strings.Cut(a.text, ".")
-	if _, known := apps[appName(proto)]; !known && !strings.HasPrefix(proto, "applayer_") && proto != "file" {
+	if _, known := apps[appName(proto)]; !known && !strings.HasPrefix(proto, "applayer_") {
 		return nil, fmt.Errorf("unknown protocol %q", proto)
 	}
 	if dotted && name == "" || strings.ContainsAny(a.text, " \t,") {
@@ -225,7 +225,7 @@ func parseAppEvent(a arg) (Value, error) {
 func EventProto(v Value) string {
 	t, _ := v.(Text)
 	proto, _, _ := strings.Cut(string(t), ".")
-	if strings.HasPrefix(string(t), "applayer_") || proto == "file" {
+	if strings.HasPrefix(proto, "applayer_") {
 		return ""
 	}
 	return appName(proto)

@@ -125,6 +125,7 @@ func TestErrors(t *testing.T) {
 		{`alert http any any -> any any (app-layer-protocol:tls; sid:1;)`, `contradicts protocol http`},
 		{`alert tcp any any -> any any (flow:to_server,to_client; sid:1;)`, `repeats or contradicts`},
 		{"alert tcp any any -> any any (msg:\"\x01\"; sid:1;)", `1:36: control character`},
+		{`alert tcp any any -> any any (threshold:type limit, track by_src, count 1, seconds 1; detection_filter:track by_src, count 1, seconds 1; sid:1;)`, `together with threshold`},
 		{`alert tcp any any -> any any (pcre:"/(/"; sid:1;)`, `pcre: parse expression at offset`},
 		{`alert http any any -> any any (http.uri; pcrexform:"abc"; content:"a"; sid:1;)`, `no group to keep`},
 		{`alert tls any any -> any any (ja3.hash; content:"abc"; sid:1;)`, `32 hex digits`},

@@ -125,7 +125,6 @@ func (r *resolver) option(o *Option) {
 			if p := EventProto(o.Value); p != "" {
 				r.bind(o, []string{p})
 			}
-			f.app = true
 		}
 	default:
 		r.condition(o)
