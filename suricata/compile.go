@@ -200,9 +200,8 @@ func (c *Compiled) variables() {
 // classify finds the type, in the order Suricata tries them.
 func (c *Compiled) classify() Type {
 	f := &c.facts
-	_, headerHook := appHooks[c.Proto.Name]
 	switch {
-	case c.Proto.Hook != "" && (headerHook || c.Proto.App() != ""):
+	case c.Proto.Hook != "" && c.Proto.App() != "":
 		return TypeAppTx
 	case c.protoOnly():
 		return TypeProtoOnly

@@ -108,6 +108,9 @@ func TestHeader(t *testing.T) {
 	if c := compile(t, `alert icmpv6 any any -> any any (itype:8; sid:1;)`); c.IPv4 || !c.IPv6 || len(c.IPProtos) != 1 || len(c.Packet) != 1 {
 		t.Errorf("icmpv6: %v %v %v %v", c.IPv4, c.IPv6, c.IPProtos, c.Packet)
 	}
+	if c := compile(t, `alert tls:server_hello any any -> any any (sid:1;)`); c.Dir != suricata.ToClient {
+		t.Errorf("server_hello is %v", c.Dir)
+	}
 	r, err := suricata.Parse(`alert tcp $NOWHERE any -> any $NOPORT (sid:1;)`)
 	if err != nil {
 		t.Fatal(err)

@@ -80,7 +80,7 @@ func (p Proto) String() string {
 // and the IP protocol numbers they stand for; none: all.
 var transports = map[string][]uint8{
 	"tcp": {6}, "tcp-pkt": {6}, "tcp-stream": {6}, "udp": {17}, "sctp": {132}, "icmp": {1, 58}, "icmpv4": {1},
-	"icmpv6": {58}, "ip": {}, "pkthdr": {}, "ipv4": {}, "ip4": {}, "ipv6": {}, "ip6": {}, "ether": {}, "arp": {},
+	"icmpv6": {58}, "ip": {}, "pkthdr": {}, "ipv4": {}, "ip4": {}, "ipv6": {}, "ip6": {},
 }
 
 // apps are the application protocols, with the IP protocols they run over.
@@ -135,6 +135,20 @@ func appName(name string) string {
 		return now
 	}
 	return name
+}
+
+// HookDir is the direction an application protocol's hook binds a rule to.
+func (p Proto) HookDir() Direction {
+	hook := strings.TrimPrefix(p.Hook, "<")
+	switch {
+	case p.App() == "":
+		return 0
+	case strings.HasPrefix(hook, "request_") || strings.HasPrefix(hook, "client_"):
+		return ToServer
+	case strings.HasPrefix(hook, "response_") || strings.HasPrefix(hook, "server_"):
+		return ToClient
+	}
+	return 0
 }
 
 // App is the application protocol of the header, "" if it names none.

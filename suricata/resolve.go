@@ -55,7 +55,7 @@ func (r *resolver) protocol() {
 	f := &r.rule.facts
 	switch p := r.rule.Proto; {
 	case p.App() != "":
-		f.app, f.protos = true, expand(p.App())
+		f.app, f.protos, f.dir = true, expand(p.App()), p.HookDir()
 	case p.Name == "tcp-pkt":
 		f.needsPacket = true
 	case p.Name == "tcp-stream":
