@@ -1,7 +1,6 @@
 package pcre
 
 import (
-	"bytes"
 	"slices"
 )
 
@@ -30,7 +29,8 @@ const (
 
 // dfa is an automaton under construction. A state is a set of instructions
 // and a context; which of the instructions are preferred does not matter for
-// whether there is a match. Symbols are classes of bytes, a newline that ends
+// whether there is a match. A state is known by where its transitions begin in
+// trans. Symbols are classes of bytes, a newline that ends
 // the subject, and the end itself: so every assertion is decided exactly.
 type dfa struct {
 	code     []inst
@@ -39,7 +39,8 @@ type dfa struct {
 	class    [256]uint8
 	bytes    []byte // one byte of each class
 	stride   int
-	trans    []int32 // per state and symbol: unknown, or 2*next + 1 if it matched before the symbol
+	trans    []int32 // per state and symbol: unknown, or 2*next, + 1 if it matched before the symbol
+	first    *set    // without assertions: bytes that lead out of the initial state
 	states   [][]uint16
 	contexts []context
 	index    map[string]int32
@@ -57,9 +58,6 @@ const (
 // possible reports whether there is a match from start on: exactly, unless it
 // gives up and says yes.
 func (re *Regexp) possible(s *Scratch, subject []byte, start int) bool {
-	if lit := re.required; !lit.fold && lit.text != nil && !bytes.Contains(subject[start:], lit.text) {
-		return false
-	}
 	d := s.dfas[re]
 	if d == nil {
 		if s.dfas == nil {
@@ -79,7 +77,7 @@ func (re *Regexp) possible(s *Scratch, subject []byte, start int) bool {
 }
 
 func newDFA(re *Regexp) *dfa {
-	d := &dfa{code: re.linear.code, anchored: re.anchored}
+	d := &dfa{code: re.linear.code, anchored: re.anchored, first: re.first}
 	var sets []set
 	for i := range d.code {
 		switch in := &d.code[i]; in.op {
@@ -93,6 +91,9 @@ func newDFA(re *Regexp) *dfa {
 	}
 	if d.asserts {
 		sets = append(sets, newlineSet, wordSet)
+	}
+	if d.asserts || d.anchored {
+		d.first = nil
 	}
 	d.classify(sets)
 	d.stride = len(d.bytes) + 2
@@ -154,7 +155,7 @@ func (d *dfa) state(pcs []int32, ctx context) int32 {
 	if n, ok := d.index[string(d.key)]; ok {
 		return n
 	}
-	n := int32(len(d.states))
+	n := int32(len(d.trans))
 	list := make([]uint16, len(pcs))
 	for i, pc := range pcs {
 		list[i] = uint16(pc)
@@ -181,14 +182,23 @@ func (d *dfa) run(s *Scratch, subject []byte, start int) bool {
 	if final {
 		end--
 	}
-	for pos := start; pos < end; {
-		next := d.trans[int(at)*d.stride+int(d.class[subject[pos]])]
+	for pos := start; pos < end; pos++ {
+		if d.first != nil && at == d.initial[ctx] {
+			for pos < end && !d.first.has(subject[pos]) {
+				pos++
+			}
+			if pos == end {
+				break
+			}
+		}
+		next := d.trans[int(at)+int(d.class[subject[pos]])]
 		if next == unknown {
 			if len(d.states) >= maxStates {
 				if flushes++; flushes > maxFlushes {
 					return true
 				}
 				at = d.flush(s, at)
+				d.initial[ctx] = d.state([]int32{0}, ctx)
 			}
 			next = d.build(&s.work, at, int(d.class[subject[pos]]))
 		}
@@ -198,7 +208,6 @@ func (d *dfa) run(s *Scratch, subject []byte, start int) bool {
 		if at = next >> 1; at == dead {
 			return false
 		}
-		pos++
 	}
 	if final {
 		next := d.known(s, at, d.stride-2)
@@ -211,7 +220,7 @@ func (d *dfa) run(s *Scratch, subject []byte, start int) bool {
 }
 
 func (d *dfa) known(s *Scratch, at int32, symbol int) int32 {
-	if next := d.trans[int(at)*d.stride+symbol]; next != unknown {
+	if next := d.trans[int(at)+symbol]; next != unknown {
 		return next
 	}
 	return d.build(&s.work, at, symbol)
@@ -220,10 +229,10 @@ func (d *dfa) known(s *Scratch, at int32, symbol int) int32 {
 // flush forgets all states but at, and returns its new number.
 func (d *dfa) flush(s *Scratch, at int32) int32 {
 	s.work.next = s.work.next[:0]
-	for _, pc := range d.states[at] {
+	for _, pc := range d.states[int(at)/d.stride] {
 		s.work.next = append(s.work.next, int32(pc))
 	}
-	ctx := d.contexts[at]
+	ctx := d.contexts[int(at)/d.stride]
 	d.reset()
 	return d.state(s.work.next, ctx)
 }
@@ -278,7 +287,7 @@ func (d *dfa) build(w *workset, at int32, symbol int) int32 {
 	}
 	matched := false
 	w.stack, w.next = w.stack[:0], w.next[:0]
-	for _, pc := range d.states[at] {
+	for _, pc := range d.states[int(at)/d.stride] {
 		w.stack = append(w.stack, int32(pc))
 	}
 	for len(w.stack) > 0 {
@@ -300,7 +309,7 @@ func (d *dfa) build(w *workset, at int32, symbol int) int32 {
 		case iSave:
 			w.stack = append(w.stack, pc+1)
 		case iAssert:
-			if passes(assertion(i.x), d.contexts[at], b, isFinal, isEnd) {
+			if passes(assertion(i.x), d.contexts[int(at)/d.stride], b, isFinal, isEnd) {
 				w.stack = append(w.stack, pc+1)
 			}
 		case iMatch:
@@ -319,7 +328,7 @@ func (d *dfa) build(w *workset, at int32, symbol int) int32 {
 	if matched {
 		to |= 1
 	}
-	d.trans[int(at)*d.stride+symbol] = to
+	d.trans[int(at)+symbol] = to
 	return to
 }
 

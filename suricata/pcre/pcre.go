@@ -22,6 +22,7 @@
 package pcre
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 )
@@ -156,6 +157,9 @@ func (re *Regexp) Match(s *Scratch, subject []byte, start int) (from, to int, ok
 	s.slots = grow(s.slots, 2*(re.groups+1))
 	for i := range s.slots {
 		s.slots[i] = -1
+	}
+	if lit := re.required; !lit.fold && lit.text != nil && !bytes.Contains(subject[start:], lit.text) {
+		return 0, 0, false, nil
 	}
 	if re.linear == nil {
 		err = re.backtrack(s, subject, start, s.limit())

@@ -1,6 +1,7 @@
 package pcre
 
 import (
+	"cmp"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -45,7 +46,7 @@ func ruleExpressions(t testing.TB, folders ...string) []ruleExpression {
 		out = append(out, e)
 	}
 	slices.SortFunc(out, func(a, b ruleExpression) int {
-		return strings.Compare(a.text, b.text)*2 + int(a.flags) - int(b.flags)
+		return cmp.Or(strings.Compare(a.text, b.text), cmp.Compare(a.flags, b.flags))
 	})
 	return out
 }
