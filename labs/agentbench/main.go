@@ -3,7 +3,8 @@
 // and auditd on the same host. It needs root, builds the agent itself, and
 // writes docs/perf/agent.json and agent.md.
 //
-//	go run ./labs/agentbench [--execs 50000] [--rounds 3]
+//	go run ./labs/agentbench [-execs 50000] [-rounds 3]
+//	go run ./labs/agentbench -quick     only the storms beside eBPF, writes nothing
 package main
 
 import (
@@ -15,6 +16,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 
 	"github.com/hauberk/hauberk/internal/perf"
 )
@@ -30,16 +32,17 @@ func main() {
 	rounds := flag.Int("rounds", 3, "pairs of storms with and without")
 	agent := flag.String("agent", "", "hauberk-agent binary (default: built for the run)")
 	out := flag.String("out", "docs/perf", "where to write agent.json and agent.md")
+	quick := flag.Bool("quick", false, "only the storms beside eBPF; write nothing")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := bench(ctx, *execs, *rounds, *agent, *out); err != nil {
+	if err := bench(ctx, *execs, *rounds, *quick, *agent, *out); err != nil {
 		log.Fatal(err)
 	}
 }
 
 // bench runs everything in a directory of its own.
-func bench(ctx context.Context, execs, rounds int, agent, out string) error {
+func bench(ctx context.Context, execs, rounds int, quick bool, agent, out string) error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("agentbench loads programs into the kernel: run it as root")
 	}
@@ -62,7 +65,14 @@ func bench(ctx context.Context, execs, rounds int, agent, out string) error {
 		return err
 	}
 	defer b.storm.close()
+	b.wantArgs = strings.Join(b.storm.args(), "\x00") + "\x00"
 	report := &perf.Report{Area: "agent", Command: "go run ./labs/agentbench"}
+	if quick {
+		if err := b.storms(report); err != nil {
+			return err
+		}
+		return report.Write(os.Stdout, dir)
+	}
 	if err := b.run(report); err != nil {
 		return err
 	}

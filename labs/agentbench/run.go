@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"syscall"
 
 	"github.com/cilium/ebpf"
@@ -36,7 +35,7 @@ type benchmark struct {
 }
 
 func (b *benchmark) run(report *perf.Report) error {
-	b.wantArgs = strings.Join(b.storm.args(), "\x00") + "\x00"
+
 	if _, err := b.storm.run(b.ctx, b.execs/10); err != nil { // warm up
 		return err
 	}
