@@ -6,6 +6,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/hauberk/hauberk/agent/internal/collect"
 	"github.com/hauberk/hauberk/agent/internal/pipe"
@@ -15,6 +18,8 @@ import (
 // RunCollector is the collector process: it takes its config from descriptor
 // 3 and writes to descriptor 4 until the master says quit or is gone.
 func RunCollector(ctx context.Context, log *slog.Logger) error {
+	syscall.SetNonblock(pipe.OutFD, true) // so that a full pipe parks a goroutine, not a thread
+	unix.FcntlInt(pipe.OutFD, unix.F_SETPIPE_SZ, 1<<20)
 	in, out := os.NewFile(pipe.InFD, "master"), os.NewFile(pipe.OutFD, "master")
 	if in == nil || out == nil {
 		return fmt.Errorf("collector: started by hand; the agent starts it")

@@ -116,3 +116,20 @@ func TestBorrowingReadIsTheSame(t *testing.T) {
 		t.Error("the two ways to read differ")
 	}
 }
+
+// TestAttach: fields that were marshalled before read back as if they had been
+// set.
+func TestAttach(t *testing.T) {
+	above := []*Ancestor{{Pid: 7, Start: 9, Executable: []byte("/bin/sh"), Args: []byte("sh\x00-c\x00")}, {Pid: 1}}
+	set := &Process{Pid: 8, Name: []byte("id"), Ancestors: above, Session: 3}
+	attached := &Process{Pid: 8, Name: []byte("id"), Session: 3}
+	attached.Attach(AppendAncestors(nil, above))
+	wire, err := (&Event{Process: attached}).MarshalVT()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := &Event{}
+	if err := got.UnmarshalVT(wire); err != nil || !proto.Equal(got.Process, set) {
+		t.Fatalf("read back %v, %v; want %v", got.Process, err, set)
+	}
+}

@@ -113,7 +113,7 @@ func DefaultConfig() Config {
 		}},
 		Login: LoginConfig{Method: "auto", Files: []string{"/var/log/auth.log", "/var/log/secure"}},
 
-		Interval: 50 * time.Millisecond, WakeBytes: 128 << 10,
+		Interval: 50 * time.Millisecond, WakeBytes: 256 << 10,
 		BulkRing: 1 << 20, PriorityRing: 64 << 10,
 		StatusInterval: 10 * time.Second,
 	}

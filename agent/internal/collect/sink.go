@@ -13,7 +13,7 @@ import (
 )
 
 // frameBytes is how much a frame of events gathers at most between flushes.
-const frameBytes = 64 << 10
+const frameBytes = 128 << 10
 
 // head is what stands before the events of a frame: its length and its kind.
 const head = frame.HeaderSize + 1

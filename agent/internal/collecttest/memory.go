@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/hauberk/hauberk/event"
 )
 
@@ -20,11 +18,20 @@ type memory struct {
 
 func newMemory() *memory { return &memory{grown: make(chan struct{})} }
 
-// Emit keeps a copy, as the caller reuses the event.
+// Emit keeps a copy that went through the wire's form, as the master would
+// have it.
 func (m *memory) Emit(_ event.Class, _ int64, e *event.Event) {
+	wire, err := e.MarshalVT()
+	kept := &event.Event{}
+	if err == nil {
+		err = kept.UnmarshalVT(wire)
+	}
+	if err != nil {
+		panic("collecttest: " + err.Error())
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.events = append(m.events, proto.Clone(e).(*event.Event))
+	m.events = append(m.events, kept)
 }
 
 // Flush wakes those who wait.

@@ -140,7 +140,19 @@ type Message struct {
 	Process   event.Process
 	ancestors [event.MaxAncestors]event.Ancestor
 	list      [event.MaxAncestors]*event.Ancestor
+	families  [families]family
 }
+
+// family is the marshalled ancestors of one process's children. A shell
+// starts thousands, and their ancestors are most of what an exec has to say.
+type family struct {
+	of        proctable.Key
+	chain     proctable.Chain
+	marshaled []byte
+}
+
+// families is how many are kept; those whose pids share a place replace each other.
+const families = 16
 
 // Start makes the message an event of a source that happened lag ns ago.
 func (m *Message) Start(from event.Collector, lag int64) {
@@ -172,13 +184,29 @@ func (m *Message) Full(h *Host, p *proctable.Process) {
 	}
 	m.Process.Tty, m.Process.Cgroup, m.Process.Session = text(p.Terminal[:]), p.Cgroup, p.Session
 	m.Process.Sha256 = image.SHA256
-	m.Ancestors(h, p)
+	m.family(h, p)
+}
+
+// family puts p's ancestors into the message in marshalled form.
+func (m *Message) family(h *Host, p *proctable.Process) {
+	f := &m.families[p.Parent.PID%families]
+	if f.of != p.Parent || !h.Table.Holds(&f.chain) {
+		chain, known := m.Ancestors(h, p)
+		if !known {
+			return // more may be known soon
+		}
+		f.of, f.chain = p.Parent, chain
+		f.marshaled = event.AppendAncestors(f.marshaled[:0], m.Process.Ancestors)
+		m.Process.Ancestors = nil
+	}
+	m.Process.Attach(f.marshaled)
 }
 
 // Ancestors puts p's ancestors into the message, whose process is set.
-func (m *Message) Ancestors(h *Host, p *proctable.Process) {
+func (m *Message) Ancestors(h *Host, p *proctable.Process) (proctable.Chain, bool) {
 	n := 0
-	for above := h.Table.Parent(p); above != nil && n < event.MaxAncestors; above = h.Table.Parent(above) {
+	parent := h.Table.Parent(p)
+	chain, known := h.Table.Chain(parent, event.MaxAncestors, func(above *proctable.Process) {
 		image := above.Image()
 		a := &m.ancestors[n]
 		a.Pid, a.Start, a.Uid = above.PID, above.Start, above.UID
@@ -190,8 +218,9 @@ func (m *Message) Ancestors(h *Host, p *proctable.Process) {
 		}
 		m.list[n] = a
 		n++
-	}
+	})
 	m.Process.Ancestors = m.list[:n]
+	return chain, known && parent != nil
 }
 
 // Known puts into the message what an event itself says of a process that is
@@ -259,7 +288,7 @@ func (h *Host) Snapshot(exact map[uint32]proctable.Facts, visit func(*proctable.
 		for _, pid := range pids {
 			if p := h.Table.Latest(pid); p != nil && p.Parent.Start == 0 {
 				if parent := h.Table.Latest(p.Parent.PID); parent != nil {
-					p.Parent = parent.Key
+					h.Table.Adopt(p, parent.Key)
 				}
 			}
 		}

@@ -52,6 +52,7 @@ type Process struct {
 	Exited bool
 
 	image *Image
+	epoch uint64 // of its last change, unique in the table
 	slot  int32
 	older int32 // an earlier life of the same pid, or none
 	// Neighbours in the list of ended processes, longest ended first.
@@ -87,6 +88,7 @@ type Counters struct {
 
 // Table is the process table. Make one with New.
 type Table struct {
+	epoch      uint64
 	byPID      map[uint32]int32
 	chunks     [][]Process // of chunkSize, so that entries never move
 	used       int         // entries ever handed out
@@ -154,6 +156,55 @@ func (t *Table) Parent(p *Process) *Process {
 	return t.Get(p.Parent)
 }
 
+// Adopt makes parent the parent of p.
+func (t *Table) Adopt(p *Process, parent Key) {
+	p.Parent = parent
+	t.touch(p)
+}
+
+// touch notes that p's facts or its image changed.
+func (t *Table) touch(p *Process) {
+	t.epoch++
+	p.epoch = t.epoch
+}
+
+// Chain is a line of ancestors as it was at one moment.
+type Chain struct {
+	slots  [maxChain]int32
+	epochs [maxChain]uint64
+	n      int
+}
+
+// maxChain is the most ancestors a Chain remembers.
+const maxChain = 16
+
+// Chain returns p and those above it, at most limit and maxChain, calling
+// visit with each. known is false if there is one more that the table lacks.
+func (t *Table) Chain(p *Process, limit int, visit func(*Process)) (c Chain, known bool) {
+	for p != nil && c.n < min(limit, maxChain) {
+		c.slots[c.n], c.epochs[c.n] = p.slot, p.epoch
+		c.n++
+		visit(p)
+		above := t.Parent(p)
+		if above == nil && p.Parent.PID != 0 && p.Parent != p.Key {
+			return c, false
+		}
+		p = above
+	}
+	return c, true
+}
+
+// Holds says whether nothing in a chain changed since it was taken: Chain
+// would return the same. An ended process does not change.
+func (t *Table) Holds(c *Chain) bool {
+	for i := range c.n {
+		if t.at(c.slots[i]).epoch != c.epochs[i] {
+			return false
+		}
+	}
+	return c.n > 0
+}
+
 // Fork notes that parent made child, which runs the same image with the same
 // facts. It returns nil when the child is not remembered.
 func (t *Table) Fork(child, parent Key) *Process {
@@ -174,6 +225,7 @@ func (t *Table) Fork(child, parent Key) *Process {
 	}
 	facts.Key, facts.Parent = child, parent
 	p.Facts = facts
+	t.touch(p)
 	return p
 }
 
@@ -196,6 +248,7 @@ func (t *Table) Exec(facts *Facts, executable, args, directory []byte, argsLengt
 	}
 	t.release(p)
 	p.image = t.newImage(executable, args, directory, argsLength)
+	t.touch(p)
 	return p
 }
 
@@ -224,17 +277,6 @@ func (t *Table) end(p *Process) {
 	t.ended++
 }
 
-// Ancestors calls visit with p's parent, grandparent and so on, at most limit
-// times.
-func (t *Table) Ancestors(p *Process, limit int, visit func(*Process)) {
-	for range limit {
-		if p = t.Parent(p); p == nil {
-			return
-		}
-		visit(p)
-	}
-}
-
 // insert takes an entry for a key that has none; nil when there is no room.
 func (t *Table) insert(key Key) *Process {
 	slot := t.take()
@@ -252,6 +294,7 @@ func (t *Table) insert(key Key) *Process {
 	p := t.at(slot)
 	*p = Process{Facts: Facts{Key: key, LoginUID: NoUID}, slot: slot, older: older, previous: none, next: none}
 	t.byPID[key.PID] = slot
+	t.touch(p)
 	return p
 }
 

@@ -13,7 +13,9 @@ func exec(t *Table, pid uint32, start uint64, parent Key, exe string) *Process {
 
 func ancestry(t *Table, p *Process) string {
 	s := ""
-	t.Ancestors(p, 8, func(a *Process) { s += fmt.Sprintf("%d:%s ", a.PID, a.Image().Executable) })
+	if p = t.Parent(p); p != nil {
+		t.Chain(p, 8, func(a *Process) { s += fmt.Sprintf("%d:%s ", a.PID, a.Image().Executable) })
+	}
 	return s
 }
 
@@ -32,6 +34,48 @@ func TestAncestry(t *testing.T) {
 	p := exec(table, 12, 7, Key{1, 1}, "/usr/bin/id")
 	if got, want := ancestry(table, p), "11:/bin/bash 10:/usr/sbin/sshd 1:/sbin/init "; got != want {
 		t.Fatalf("ancestors %q, want %q", got, want)
+	}
+}
+
+// TestChainHolds: whatever changes a line of ancestors ends the chain that was
+// taken of it, and nothing else does.
+func TestChainHolds(t *testing.T) {
+	none := func(*Process) {}
+	for _, c := range []struct {
+		name  string
+		do    func(*Table)
+		holds bool
+	}{
+		{"nothing", func(*Table) {}, true},
+		{"a child", func(t *Table) { t.Fork(Key{4, 9}, Key{3, 3}) }, true},
+		{"its end", func(t *Table) { t.Exit(Key{3, 3}) }, true},
+		{"exec", func(t *Table) { exec(t, 3, 3, Key{2, 2}, "/bin/other") }, false},
+		{"exec above", func(t *Table) { exec(t, 1, 1, Key{}, "/bin/other") }, false},
+		{"another parent", func(t *Table) { t.Adopt(t.Latest(2), Key{}) }, false},
+		{"forgotten", func(t *Table) {
+			t.Exit(Key{1, 1})
+			for i := range uint32(8) {
+				exec(t, 100+i, 50, Key{}, "/fill")
+			}
+		}, false},
+	} {
+		table := New(8, 1<<20)
+		exec(table, 1, 1, Key{}, "/init")
+		exec(table, 2, 2, Key{1, 1}, "/shell")
+		p := exec(table, 3, 3, Key{2, 2}, "/make")
+		chain, known := table.Chain(p, 8, none)
+		if !known {
+			t.Fatalf("%s: a whole chain is not known", c.name)
+		}
+		c.do(table)
+		if table.Holds(&chain) != c.holds {
+			t.Errorf("%s: the chain holds: %t", c.name, !c.holds)
+		}
+	}
+	table := New(8, 1<<20)
+	p := exec(table, 3, 3, Key{2, 2}, "/make")
+	if _, known := table.Chain(p, 8, none); known {
+		t.Error("a chain whose next is not in the table counts as known")
 	}
 }
 
