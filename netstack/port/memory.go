@@ -65,7 +65,9 @@ func (m *Memory) Receive(rx []Frame) (int, error) {
 // Release takes the memory of frames back.
 func (m *Memory) Release(frames ...Frame) {
 	for _, f := range frames {
-		m.free = append(m.free, f.Data[:0])
+		if len(m.free) < memoryDepth {
+			m.free = append(m.free, f.Data[:0])
+		}
 	}
 }
 
