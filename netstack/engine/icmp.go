@@ -47,7 +47,11 @@ func (s *Stack) inputICMP6(p *received) {
 }
 
 func (s *Stack) echo(p *received, proto, kind uint8) {
-	if len(p.whole) > s.cfg.MTU || len(p.l4) > s.cfg.MTU-40 || !s.allow() {
+	hl := 20
+	if p.v6 {
+		hl = 40
+	}
+	if hl+len(p.l4) > s.cfg.MTU || !s.allow() { // Put together from fragments: nobody needs so long an answer.
 		return
 	}
 	f, b, ok := s.begin(&p.dst, &p.src, proto, 0, len(p.l4))
