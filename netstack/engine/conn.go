@@ -432,11 +432,11 @@ func (s *Stack) Write(id ID, p []byte) (int, error) {
 	if ci == 0 || c.flags&fFin != 0 || c.state == TimeWait {
 		return 0, ErrAborted
 	}
-	room := 0
-	if c.sndq.size < s.cfg.SendBuffer {
-		room = int(s.cfg.SendBuffer - c.sndq.size)
+	limit := s.cfg.SendBuffer
+	if s.pressed() {
+		limit = min(limit, fairShare)
 	}
-	n := s.push(&c.sndq, p[:min(len(p), room)])
+	n := s.push(&c.sndq, p[:min(len(p), int(limit-min(limit, c.sndq.size)))])
 	if n < len(p) {
 		c.flags |= fBlocked
 		if c.sndq.size == 0 && c.state >= Established { // Memory is used up, and no acknowledgement will tell when to try again.

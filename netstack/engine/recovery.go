@@ -42,10 +42,15 @@ func (s *Stack) acked(ci uint32, c *conn, h *header, size uint32) bool {
 	s.tailVerdict(c, h.ack)
 	if c.flags&fSack != 0 {
 		s.detect(ci, c)
-	} else if advanced > 0 && c.phase == phaseRecovery && c.flightHead != 0 {
+	}
+	partial := c.flags&fSack == 0 && advanced > 0 && c.phase == phaseRecovery && c.flightHead != 0 && before(c.sndUna, c.recover)
+	if partial {
 		s.partial(c)
 	}
 	s.congestion(c, delivered, advanced > 0, c.lost > lostBefore)
+	if partial { // RFC 6582 3.2: the hole is filled at once, whatever the window.
+		c.cwnd = max(c.cwnd, c.inFlight()+uint32(c.mss))
+	}
 	if (advanced > 0 || delivered > 0) && c.kind != kindReorder || c.retxAt == 0 {
 		s.rearm(ci, c)
 	}
@@ -218,9 +223,6 @@ func (s *Stack) duplicate(c *conn) (delivered uint32) {
 
 // partial takes an acknowledgement in recovery that leaves a hole (RFC 6582): its first segment is lost, too.
 func (s *Stack) partial(c *conn) {
-	if !before(c.sndUna, c.recover) {
-		return
-	}
 	for i := c.flightHead; i != 0; {
 		f := s.segs.at(i)
 		if f.sack {
@@ -291,7 +293,7 @@ func (s *Stack) tailVerdict(c *conn, ack uint32) {
 func (s *Stack) reduce(c *conn) {
 	c.epoch = 0
 	if s.cfg.NewReno {
-		c.ssthresh = max(c.inFlight()/2, 2*uint32(c.mss))
+		c.ssthresh = max((c.sndNxt-c.sndUna)/2, 2*uint32(c.mss))
 		return
 	}
 	if c.wMax = max(c.wMax, c.cwnd); c.cwnd < c.wMax {

@@ -55,6 +55,13 @@ type chain struct {
 // room says whether the stack's buffers may grow by another block.
 func (s *Stack) room() bool { return s.bufBlocks*(blockSize+8) < s.cfg.MaxMemory }
 
+// pressed says that three quarters of the memory are used: from there on a connection gets no more than fairShare, so that
+// those who make us hold much for them do not starve those who need little.
+func (s *Stack) pressed() bool { return s.bufBlocks*(blockSize+8) >= s.cfg.MaxMemory/4*3 }
+
+// fairShare is what each direction of a connection may hold when memory is short: two blocks.
+const fairShare = 2 * blockSize
+
 // push appends p, or as much of it as memory allows, and says how much.
 func (s *Stack) push(c *chain, p []byte) int {
 	total := 0

@@ -543,7 +543,7 @@ func (s *Stack) keepStray(c *conn, seq uint32, p []byte, fin bool) {
 			return
 		}
 	}
-	if int(c.nstrays) >= maxStrays || !s.room() {
+	if int(c.nstrays) >= maxStrays || s.pressed() {
 		s.Count.DropOutOfOrder++
 		return
 	}

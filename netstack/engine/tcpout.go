@@ -206,6 +206,9 @@ func (s *Stack) window(c *conn) uint32 {
 	if c.flags&fShut != 0 && s.room() {
 		free = s.cfg.ReceiveBuffer
 	}
+	if s.pressed() {
+		free = min(free, fairShare-min(fairShare, c.rcvq.size))
+	}
 	free = min(free&^(1<<c.rcvScale-1), 65535<<c.rcvScale)
 	if free < old+min(uint32(c.mss), s.cfg.ReceiveBuffer/2) {
 		return old
