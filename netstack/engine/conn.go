@@ -342,6 +342,7 @@ func (s *Stack) Listen(addr netip.AddrPort, h Handler) (netip.AddrPort, error) {
 		return addr, ErrInUse
 	}
 	s.listeners[key] = &listener{handler: s.use(h)}
+	s.lastFound = nil
 	return netip.AddrPortFrom(addr.Addr(), key.port), nil
 }
 
@@ -349,7 +350,10 @@ func (s *Stack) Listen(addr netip.AddrPort, h Handler) (netip.AddrPort, error) {
 func (s *Stack) ListenAll(h Handler) { s.catchAll = &listener{handler: s.use(h)} }
 
 // Unlisten ends what Listen began. Connections stay.
-func (s *Stack) Unlisten(addr netip.AddrPort) { delete(s.listeners, keyOf(addr)) }
+func (s *Stack) Unlisten(addr netip.AddrPort) {
+	delete(s.listeners, keyOf(addr))
+	s.lastFound = nil
+}
 
 // Pause makes a listener ignore new connections, or take them again: the peers try again by themselves.
 func (s *Stack) Pause(addr netip.AddrPort, paused bool) {
@@ -359,14 +363,15 @@ func (s *Stack) Pause(addr netip.AddrPort, paused bool) {
 }
 
 func (s *Stack) listenerOf(dst *ip, port uint16) *listener {
-	if l := s.listeners[listenKey{*dst, port}]; l != nil {
-		return l
+	key := listenKey{*dst, port}
+	if s.lastFound != nil && s.lastDoor == key {
+		return s.lastFound
 	}
-	if l := s.listeners[listenKey{anyOf(dst), port}]; l != nil {
-		return l
-	}
-	if l := s.listeners[listenKey{ip{}, port}]; l != nil {
-		return l
+	for _, at := range [3]ip{*dst, anyOf(dst), {}} {
+		if l := s.listeners[listenKey{at, port}]; l != nil {
+			s.lastDoor, s.lastFound = key, l
+			return l
+		}
 	}
 	return s.catchAll
 }

@@ -133,10 +133,11 @@ type Stack struct {
 	now  int64
 	seed [2]uint64
 
-	ours    map[ip]bool
-	onLink  []netip.Prefix
-	traps   []netip.Prefix
-	linkLen int
+	ours     map[ip]bool
+	lastOurs ip // One of them, found last.
+	onLink   []netip.Prefix
+	traps    []netip.Prefix
+	linkLen  int
 
 	conns     slab[conn]
 	segs      slab[flight]
@@ -146,6 +147,8 @@ type Stack struct {
 	wheel     wheel
 	handlers  []Handler
 	listeners map[listenKey]*listener
+	lastDoor  listenKey // What was last looked for, and found.
+	lastFound *listener
 	catchAll  *listener
 	sockets   map[listenKey]*socket
 	anySocket *socket
@@ -276,7 +279,11 @@ func (s *Stack) allow() bool {
 
 // isOurs says whether we answer for an address.
 func (s *Stack) isOurs(a *ip) bool {
+	if *a == s.lastOurs {
+		return true
+	}
 	if s.ours[*a] {
+		s.lastOurs = *a
 		return true
 	}
 	for _, p := range s.traps {

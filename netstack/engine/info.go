@@ -7,7 +7,7 @@ import (
 )
 
 // connSize is a connection and its place in the table.
-const connSize = uint64(unsafe.Sizeof(conn{})) + 4
+const connSize = uint64(unsafe.Sizeof(conn{})) + 4*spread
 
 // Info is what there is to say of a connection.
 type Info struct {
