@@ -63,9 +63,20 @@ type impairment struct{ loss, duplicate, reorder, corrupt float64 }
 // openDevice makes a TUN device with the kernel at 10.77.0.1 and fd77::1.
 func openDevice(t *testing.T, i impairment) *device {
 	t.Helper()
-	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	d, err := openQueue(0)
 	if err != nil {
 		t.Fatal(err)
+	}
+	d.impair = i
+	configure(t)
+	return d
+}
+
+// openQueue opens the device, or with IFF_MULTI_QUEUE a further queue of it.
+func openQueue(flags uint16) (*device, error) {
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
 	}
 	var req struct {
 		name  [16]byte
@@ -73,21 +84,28 @@ func openDevice(t *testing.T, i impairment) *device {
 		_     [22]byte
 	}
 	copy(req.name[:], "tun7")
-	req.flags = unix.IFF_TUN | unix.IFF_NO_PI
+	req.flags = unix.IFF_TUN | unix.IFF_NO_PI | flags
 	if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TUNSETIFF, uintptr(unsafe.Pointer(&req))); e != 0 {
-		t.Fatal(e)
-	}
-	for _, c := range []string{"link set lo up", "addr add 10.77.0.1/24 dev tun7", "addr add fd77::1/64 dev tun7 nodad",
-		"link set tun7 up txqueuelen 5000"} {
-		if out, err := exec.Command("ip", strings.Fields(c)...).CombinedOutput(); err != nil {
-			t.Fatalf("ip %s: %v %s", c, err, out)
-		}
+		return nil, e
 	}
 	wake, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
-	if err != nil {
-		t.Fatal(err)
+	return &device{fd: fd, wake: wake, rng: rand.New(rand.NewPCG(7, 7))}, err
+}
+
+// configure gives the device its addresses.
+func configure(t *testing.T) {
+	t.Helper()
+	for _, c := range []string{"link set lo up", "addr add 10.77.0.1/24 dev tun7", "addr add fd77::1/64 dev tun7 nodad",
+		"link set tun7 up txqueuelen 5000"} {
+		ip(t, c)
 	}
-	return &device{fd: fd, wake: wake, rng: rand.New(rand.NewPCG(7, 7)), impair: i}
+}
+
+func ip(t *testing.T, command string) {
+	t.Helper()
+	if out, err := exec.Command("ip", strings.Fields(command)...).CombinedOutput(); err != nil {
+		t.Fatalf("ip %s: %v %s", command, err, out)
+	}
 }
 
 func (d *device) Info() port.Info { return port.Info{Name: "tun7", MTU: 1500, L3: true} }
