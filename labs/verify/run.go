@@ -87,8 +87,12 @@ func (r *runner) prepare(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("ask %s for its version: %w", sensor, err)
 	}
-	if r.version, err = parseVersion(numbers.FindString(string(out))); err != nil {
-		return fmt.Errorf("version of %s: %w", sensor, err)
+	m := versionLine.FindSubmatch(out)
+	if m == nil {
+		return fmt.Errorf("ask %s for its version: it says %q", sensor, out)
+	}
+	if r.version, err = parseVersion(string(m[1])); err != nil {
+		return err
 	}
 	out, err = exec.CommandContext(ctx, r.sensor(), "--build-info").Output()
 	if err != nil {
@@ -110,7 +114,7 @@ func (r *runner) prepare(ctx context.Context, o options) error {
 
 func (r *runner) sensor() string { return filepath.Join(r.src, "src", "suricata") }
 
-var numbers = regexp.MustCompile(`[0-9]+(\.[0-9]+)+`)
+var versionLine = regexp.MustCompile(`Suricata version ([0-9]+(?:\.[0-9]+)*)`)
 
 // parseVersion reads 7, 7.0 or 7.0.1; what is not given is 0.
 func parseVersion(s string) (v [3]int, err error) {

@@ -146,6 +146,9 @@ var protocols = strings.Fields(`http http1 http2 dns tls smtp smb dcerpc ftp ftp
 
 var ruleHeader = regexp.MustCompile(`(?m)^\s*(?:alert|drop|pass|reject\w*|config)\s+([a-z0-9-]+)\s`)
 
+// maxFamilies is how many protocols one test can be about.
+const maxFamilies = 3
+
 // families are the protocols that a test's rules and checks name.
 func (t test) families() []string {
 	set := make(map[string]bool)
@@ -182,8 +185,11 @@ func (t test) families() []string {
 	for name := range set {
 		names = append(names, name)
 	}
-	if len(names) == 0 {
+	switch {
+	case len(names) == 0:
 		names = append(names, "packet, flow, stream")
+	case len(names) > maxFamilies:
+		names = []string{"many protocols"} // a set of rules, not a test of each
 	}
 	slices.Sort(names)
 	return names

@@ -1,0 +1,96 @@
+// Command hauberk-sensor is the network sensor, with Suricata's command line.
+// So far it does what needs no traffic: it tests configuration and rules (-T),
+// and tells what it is and knows. An option it does not have is an error.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+
+	"github.com/spf13/pflag"
+
+	"github.com/hauberk/hauberk/sensor"
+	"github.com/hauberk/hauberk/suricata"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run gives the exit code: 0, or 1 for whatever went wrong, as Suricata.
+func run(args []string, stdout, stderr io.Writer) int {
+	o, err := parse(args, stderr)
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+		return 0
+	case err == nil:
+		err = o.do(stdout, stderr)
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "hauberk-sensor:", err)
+		return 1
+	}
+	return 0
+}
+
+// errProblems says that the problems have been told already.
+var errProblems = errors.New("configuration or rules have errors")
+
+func (o *options) do(stdout, stderr io.Writer) error {
+	switch {
+	case o.version:
+		_, err := fmt.Fprintf(stdout, "This is hauberk-sensor %s, compatible with Suricata version %s\n", version, suricata.Version)
+		return err
+	case o.buildInfo:
+		_, err := fmt.Fprintf(stdout, "This is hauberk-sensor %s, compatible with Suricata version %s\nFeatures: \nCompiler: %s\nArchitecture: %s/%s\n",
+			version, suricata.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		return err
+	case o.listKeywords:
+		return listKeywords(stdout)
+	case o.dumpConfig:
+		return sensor.DumpConfig(o.config, stdout)
+	case o.test:
+		return o.check(stderr)
+	}
+	return errors.New("nothing to do: give -T, -V, --build-info, --dump-config or --list-keywords; traffic is not read yet")
+}
+
+// listKeywords prints those that a rule may use, in the original's form.
+func listKeywords(w io.Writer) error {
+	var names []string
+	for _, k := range suricata.Keywords() {
+		if k.Unsupported == "" {
+			names = append(names, k.Name)
+		}
+	}
+	slices.Sort(names)
+	text := "=====Supported keywords=====\n"
+	for _, name := range names {
+		text += "- " + name + "\n"
+	}
+	_, err := io.WriteString(w, text)
+	return err
+}
+
+// check is -T: every problem to w, and to suricata.log in the folder of -l.
+func (o *options) check(w io.Writer) (err error) {
+	report, err := sensor.Check(o.config)
+	if err != nil {
+		return err
+	}
+	if o.config.LogDir != "" {
+		f, openErr := os.OpenFile(filepath.Join(o.config.LogDir, "suricata.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+		if openErr != nil {
+			return openErr
+		}
+		defer func() { err = errors.Join(err, f.Close()) }()
+		w = io.MultiWriter(w, f)
+	}
+	return tell(w, report)
+}

@@ -1,0 +1,176 @@
+package sensor
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/hauberk/hauberk/sensor/internal/yamlconf"
+	"github.com/hauberk/hauberk/suricata"
+	"github.com/hauberk/hauberk/suricata/match"
+	"github.com/hauberk/hauberk/suricata/netset"
+	"github.com/hauberk/hauberk/suricata/siteconf"
+)
+
+// A Problem is one thing wrong with the configuration or a rule.
+type Problem struct {
+	// Fatal says that Suricata would not start with it under -T; the others
+	// leave something out and go on.
+	Fatal bool
+	// Part is what it is about: config, classification, reference, threshold, detect.
+	Part string
+	// Text says place and reason.
+	Text string
+}
+
+// A Report is what Check found.
+type Report struct {
+	Files    int // rule files read
+	Loaded   int // rules that would run
+	Problems []Problem
+}
+
+// Fatal says whether a problem is.
+func (r *Report) Fatal() bool {
+	return slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Fatal })
+}
+
+func (r *Report) add(fatal bool, part string, err error) {
+	if err == nil {
+		return
+	}
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		for _, e := range joined.Unwrap() {
+			r.add(fatal, part, e)
+		}
+		return
+	}
+	r.Problems = append(r.Problems, Problem{fatal, part, err.Error()})
+}
+
+// Check reads the configuration, the files beside it and all rules, and
+// reports every problem. The error is of what kept it from looking further.
+func Check(c Config) (*Report, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	tree, err := c.load()
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{}
+	for _, w := range tree.Warnings {
+		r.Problems = append(r.Problems, Problem{Part: "config", Text: w.String()})
+	}
+	vars := variables(tree)
+	r.site(tree, vars)
+	if !c.NoDetection {
+		r.rules(ruleFiles(c, tree), vars)
+	}
+	return r, nil
+}
+
+// variables are those of vars.address-groups and vars.port-groups.
+func variables(tree *yamlconf.Tree) netset.Vars {
+	read := func(path string) map[string]string {
+		group := make(map[string]string)
+		if n := tree.Node(path); n != nil {
+			for _, c := range n.Children {
+				group[c.Name] = c.Value
+			}
+		}
+		return group
+	}
+	return netset.Vars{AddressGroups: read("vars.address-groups"), PortGroups: read("vars.port-groups")}
+}
+
+// site reads the files beside the rules. One that is not there is left out.
+func (r *Report) site(tree *yamlconf.Tree, vars netset.Vars) {
+	for _, f := range []struct {
+		part, key, def, invalid string
+		parse                   func(text []byte, file string) error
+	}{
+		{"classification", "classification-file", "/etc/suricata/classification.config", "Invalid Classification Config in", func(text []byte, file string) error {
+			_, err := siteconf.ParseClasses(text, file)
+			return err
+		}},
+		{"reference", "reference-config-file", "/etc/suricata/reference.config", "Invalid Reference Config in", func(text []byte, file string) error {
+			_, err := siteconf.ParseReferences(text, file)
+			return err
+		}},
+		{"threshold", "threshold-file", "/etc/suricata/threshold.config", "Invalid Threshold Config in", func(text []byte, file string) error {
+			_, err := siteconf.ParseThresholds(text, file, vars)
+			return err
+		}},
+	} {
+		path := tree.String(f.key, f.def)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			if path != f.def || !errors.Is(err, fs.ErrNotExist) {
+				r.add(false, f.part, fmt.Errorf("read %s: %w", f.key, err))
+			}
+			continue
+		}
+		before := len(r.Problems)
+		r.add(true, f.part, f.parse(text, path))
+		for i := before; i < len(r.Problems); i++ {
+			r.Problems[i].Text = f.invalid + " " + r.Problems[i].Text
+		}
+	}
+}
+
+// ruleFiles are the files to read, patterns among them still unresolved.
+func ruleFiles(c Config, tree *yamlconf.Tree) []string {
+	files := slices.Clone(c.Rules)
+	list := tree.Node("rule-files")
+	if c.Exclusive || list == nil {
+		return files
+	}
+	dir := tree.String("default-rule-path", "/etc/suricata/rules")
+	for _, n := range list.Children {
+		if filepath.IsAbs(n.Value) {
+			files = append(files, n.Value)
+		} else {
+			files = append(files, filepath.Join(dir, n.Value))
+		}
+	}
+	return files
+}
+
+// rules loads and compiles all rules.
+func (r *Report) rules(patterns []string, vars netset.Vars) {
+	var files []string
+	for _, p := range patterns {
+		found, err := filepath.Glob(p)
+		if err != nil || len(found) == 0 {
+			r.add(true, "detect", fmt.Errorf("no rule files match the pattern %s", p))
+			continue
+		}
+		files = append(files, found...)
+	}
+	r.Files = len(files)
+	set, err := suricata.Load(suricata.Options{}, files...)
+	r.add(true, "detect", err)
+	for _, e := range set.Errors {
+		r.add(e.Problem == suricata.Invalid, "detect", e)
+	}
+	for _, e := range set.Skipped {
+		r.add(false, "detect", e)
+	}
+	compiler := suricata.NewCompiler(vars)
+	for _, rule := range set.Rules {
+		compiled, err := compiler.Compile(rule)
+		if err == nil {
+			_, err = match.CompileRule(compiled)
+		}
+		if err != nil {
+			r.add(true, "detect", err)
+			continue
+		}
+		r.Loaded++
+	}
+}

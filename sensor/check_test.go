@@ -1,0 +1,127 @@
+package sensor
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hauberk/hauberk/internal/need"
+)
+
+// site writes a configuration and its files, and gives a Config of them.
+func site(t *testing.T, files map[string]string) Config {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(strings.ReplaceAll(text, "DIR", dir)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := DefaultConfig()
+	c.File, c.LogDir = filepath.Join(dir, "suricata.yaml"), dir
+	return c
+}
+
+const yaml = `%YAML 1.1
+---
+vars:
+  address-groups: {HOME_NET: "[10.0.0.0/8]"}
+default-rule-path: DIR
+rule-files: ["*.rules"]
+classification-file: DIR/classification.config
+reference-config-file: DIR/reference.config
+threshold-file: DIR/absent
+`
+
+func TestCheck(t *testing.T) {
+	c := site(t, map[string]string{
+		"suricata.yaml":         yaml,
+		"classification.config": "config classification: a,A,1\n",
+		"reference.config":      "config reference: url http://\n",
+		"a.rules":               `alert tcp $HOME_NET any -> any any (msg:"a"; content:"x"; sid:1;)` + "\n",
+		"b.rules":               `alert tcp any any -> any any (msg:"b"; content:"y"; sid:2;)` + "\n",
+	})
+	r, err := Check(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Files != 2 || r.Loaded != 2 || r.Fatal() || len(r.Problems) != 1 || r.Problems[0].Part != "threshold" {
+		t.Errorf("%+v", r)
+	}
+	c.Rules, c.Exclusive = []string{filepath.Join(c.LogDir, "b.rules")}, true
+	if r, err := Check(c); err != nil || r.Loaded != 1 {
+		t.Errorf("with -S: %+v, %v", r, err)
+	}
+}
+
+func TestCheckReportsAll(t *testing.T) {
+	c := site(t, map[string]string{
+		"suricata.yaml":    yaml,
+		"reference.config": "nothing good\nnor this\n",
+		"a.rules": `alert tcp any any -> any any (nonsense; sid:1;)
+alert tcp $NOWHERE any -> any any (sid:2;)
+alert tcp any any -> any any (sid:3;)
+`,
+	})
+	c.Set = []string{"rule-files.1=missing.rules"}
+	r, err := Check(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	for _, p := range r.Problems {
+		if p.Fatal {
+			got.WriteString(p.Part + ": " + p.Text + "\n")
+		}
+	}
+	for _, want := range []string{
+		"reference: Invalid Reference Config in ", "reference.config:2", "a.rules:1:", "sid 1: nonsense", "NOWHERE", "match the pattern",
+	} {
+		if !strings.Contains(got.String(), want) {
+			t.Errorf("no %q in\n%s", want, got.String())
+		}
+	}
+	if r.Loaded != 1 || strings.Count(got.String(), "\n") != 5 {
+		t.Errorf("%d loaded\n%s", r.Loaded, got.String())
+	}
+}
+
+func TestConfigProblems(t *testing.T) {
+	c := Config{NoDetection: true, Rules: []string{"x"}, LogDir: "/nowhere"}
+	err := c.Validate()
+	if err == nil || strings.Count(err.Error(), "\n") != 2 {
+		t.Errorf("got %v", err)
+	}
+	c = DefaultConfig()
+	c.File = "/nowhere/suricata.yaml"
+	if _, err := Check(c); err == nil {
+		t.Error("a file that is not there was read")
+	}
+}
+
+func TestDumpConfig(t *testing.T) {
+	c := site(t, map[string]string{"suricata.yaml": "%YAML 1.1\n---\na: {b: yes}\n"})
+	c.Set = []string{"a.b=no"}
+	var b bytes.Buffer
+	if err := DumpConfig(c, &b); err != nil || b.String() != "a = (null)\na.b = no\n" {
+		t.Errorf("%q, %v", b.String(), err)
+	}
+}
+
+// TestCheckUpstream checks public rules against the default file.
+func TestCheckUpstream(t *testing.T) {
+	c := DefaultConfig()
+	etc := need.Data(t, "suricata-etc")
+	c.File = filepath.Join(etc, "suricata.yaml")
+	c.Set = []string{"classification-file=" + filepath.Join(etc, "classification.config"), "reference-config-file=" + filepath.Join(etc, "reference.config")}
+	c.Rules, c.Exclusive = []string{filepath.Join(need.Data(t, "etopen"), "emerging-d*.rules")}, true
+	r, err := Check(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Loaded == 0 || r.Fatal() {
+		t.Errorf("%d rules of %d files, %v", r.Loaded, r.Files, r.Problems)
+	}
+}

@@ -1,0 +1,72 @@
+// Package sensor is the network sensor. It reads configuration and rules as
+// Suricata 8 does and says everything that is wrong with them (Check).
+package sensor
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/hauberk/hauberk/sensor/internal/yamlconf"
+)
+
+// Config is what the command line says. All else stands in the file.
+type Config struct {
+	// File is suricata.yaml.
+	File string
+	// Set are assignments (path=value) that win over the file, in order.
+	Set []string
+	// Rules are rule files; Exclusive says that those of the file do not count.
+	Rules     []string
+	Exclusive bool
+	// NoDetection reads no rules at all.
+	NoDetection bool
+	// LogDir is where logs go; empty: where the file says.
+	LogDir string
+}
+
+// DefaultConfig is what Suricata does without options.
+func DefaultConfig() Config { return Config{File: "/etc/suricata/suricata.yaml"} }
+
+// Validate reports all problems of c itself; it does not read the file.
+func (c *Config) Validate() error {
+	var errs []error
+	if c.File == "" {
+		errs = append(errs, errors.New("config: no file"))
+	}
+	if c.NoDetection && len(c.Rules) > 0 {
+		errs = append(errs, errors.New("config: rules are given, and detection is disabled"))
+	}
+	if c.LogDir != "" {
+		if st, err := os.Stat(c.LogDir); err != nil {
+			errs = append(errs, fmt.Errorf("config: log folder: %w", err))
+		} else if !st.IsDir() {
+			errs = append(errs, fmt.Errorf("config: log folder: %s is not a folder", c.LogDir))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// load reads the file and applies the assignments.
+func (c *Config) load() (*yamlconf.Tree, error) {
+	tree, err := yamlconf.Load(c.File)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range c.Set {
+		if err := tree.Set(s); err != nil {
+			return nil, err
+		}
+	}
+	return tree, nil
+}
+
+// DumpConfig prints the configuration as Suricata's --dump-config does.
+func DumpConfig(c Config, w io.Writer) error {
+	tree, err := c.load()
+	if err != nil {
+		return err
+	}
+	return tree.Dump(w)
+}
