@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/hauberk/hauberk/sensor/internal/yamlconf"
 	"github.com/hauberk/hauberk/suricata"
@@ -42,14 +43,15 @@ func (r *Report) add(fatal bool, part string, err error) {
 	if err == nil {
 		return
 	}
-	var joined interface{ Unwrap() []error }
-	if errors.As(err, &joined) {
+	// Only a join at the top: one further down has its place written before it.
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range joined.Unwrap() {
 			r.add(fatal, part, e)
 		}
 		return
 	}
-	r.Problems = append(r.Problems, Problem{fatal, part, err.Error()})
+	text := strings.ReplaceAll(err.Error(), "\n", "; ")
+	r.Problems = append(r.Problems, Problem{fatal, part, text})
 }
 
 // Check reads the configuration, the files beside it and all rules, and
@@ -102,7 +104,7 @@ func (r *Report) site(tree *yamlconf.Tree, vars netset.Vars) {
 			_, err := siteconf.ParseReferences(text, file)
 			return err
 		}},
-		{"threshold", "threshold-file", "/etc/suricata/threshold.config", "Invalid Threshold Config in", func(text []byte, file string) error {
+		{"threshold", "threshold-file", "/etc/suricata/threshold.config", "Error loading threshold configuration", func(text []byte, file string) error {
 			_, err := siteconf.ParseThresholds(text, file, vars)
 			return err
 		}},

@@ -60,6 +60,7 @@ func TestCheckReportsAll(t *testing.T) {
 	c := site(t, map[string]string{
 		"suricata.yaml":    yaml,
 		"reference.config": "nothing good\nnor this\n",
+		"absent":           "not this either\n",
 		"a.rules": `alert tcp any any -> any any (nonsense; sid:1;)
 alert tcp $NOWHERE any -> any any (sid:2;)
 alert tcp any any -> any any (sid:3;)
@@ -77,13 +78,13 @@ alert tcp any any -> any any (sid:3;)
 		}
 	}
 	for _, want := range []string{
-		"reference: Invalid Reference Config in ", "reference.config:2", "a.rules:1:", "sid 1: nonsense", "NOWHERE", "match the pattern",
+		"threshold: Error loading threshold configuration ", "absent:1: ", "reference: Invalid Reference Config in ", "reference.config:2", "a.rules:1:", "sid 1: nonsense", "NOWHERE", "match the pattern",
 	} {
 		if !strings.Contains(got.String(), want) {
 			t.Errorf("no %q in\n%s", want, got.String())
 		}
 	}
-	if r.Loaded != 1 || strings.Count(got.String(), "\n") != 5 {
+	if r.Loaded != 1 || strings.Count(got.String(), "\n") != 6 {
 		t.Errorf("%d loaded\n%s", r.Loaded, got.String())
 	}
 }

@@ -23,7 +23,11 @@ var version = "dev"
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// run gives the exit code: 0, or 1 for whatever went wrong, as Suricata.
+// exitUsage says that the command line asks for what this binary does not do,
+// which is no verdict on rules or configuration.
+const exitUsage = 2
+
+// run gives the exit code: 0, exitUsage, or 1 for all else that went wrong.
 func run(args []string, stdout, stderr io.Writer) int {
 	o, err := parse(args, stderr)
 	switch {
@@ -32,12 +36,20 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case err == nil:
 		err = o.do(stdout, stderr)
 	}
-	if err != nil {
-		fmt.Fprintln(stderr, "hauberk-sensor:", err)
-		return 1
+	if err == nil {
+		return 0
 	}
-	return 0
+	fmt.Fprintln(stderr, "hauberk-sensor:", err)
+	if errors.As(err, new(usageError)) {
+		return exitUsage
+	}
+	return 1
 }
+
+// A usageError is about the command line.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }
 
 // errProblems says that the problems have been told already.
 var errProblems = errors.New("configuration or rules have errors")
@@ -58,7 +70,7 @@ func (o *options) do(stdout, stderr io.Writer) error {
 	case o.test:
 		return o.check(stderr)
 	}
-	return errors.New("nothing to do: give -T, -V, --build-info, --dump-config or --list-keywords; traffic is not read yet")
+	return usageError("nothing to do: give -T, -V, --build-info, --dump-config or --list-keywords; traffic is not read yet")
 }
 
 // listKeywords prints those that a rule may use, in the original's form.

@@ -60,8 +60,11 @@ func TestCheck(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	for _, line := range []string{"", "--no-such-option", "-T stray", "-T -s a -S b", "-T -c /nowhere", "-T -l /nowhere", "-r x.pcap"} {
-		if code, _, msg := call(strings.Fields(line)...); code != 1 || msg == "" {
+	for line, want := range map[string]int{
+		"": 2, "--no-such-option": 2, "-T stray": 2, "-T -s a -S b": 2, "-r x.pcap": 2,
+		"-T -c /nowhere": 1, "-T -l /nowhere": 1,
+	} {
+		if code, _, msg := call(strings.Fields(line)...); code != want || msg == "" {
 			t.Errorf("%q: exit %d, %q", line, code, msg)
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -37,14 +38,15 @@ func parse(args []string, w io.Writer) (*options, error) {
 	f.CountP("verbose", "v", "accepted; -T tells everything anyway")
 	f.Bool("init-errors-fatal", false, "accepted; -T implies it")
 	f.String("strict-rule-keywords", "", "accepted; every keyword is strict")
-	if err := f.Parse(args); err != nil {
+	switch err := f.Parse(args); {
+	case errors.Is(err, pflag.ErrHelp):
 		return nil, err
-	}
-	if f.NArg() > 0 {
-		return nil, fmt.Errorf("not an option: %q", f.Arg(0))
-	}
-	if len(*also) > 0 && len(*only) > 0 {
-		return nil, fmt.Errorf("use either -s or -S, not both")
+	case err != nil:
+		return nil, usageError(err.Error())
+	case f.NArg() > 0:
+		return nil, usageError(fmt.Sprintf("not an option: %q", f.Arg(0)))
+	case len(*also) > 0 && len(*only) > 0:
+		return nil, usageError("use either -s or -S, not both")
 	}
 	o.config.Rules, o.config.Exclusive = append(*also, *only...), len(*only) > 0
 	return o, nil

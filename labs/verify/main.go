@@ -30,6 +30,7 @@ type options struct {
 	keep    string
 	jobs    int
 	timeout time.Duration
+	table   string
 	json    bool
 	verbose bool
 	words   []string
@@ -42,6 +43,7 @@ func main() {
 	flag.StringVar(&o.keep, "keep", "", "leave the output of each test in a folder below this one")
 	flag.IntVar(&o.jobs, "j", runtime.NumCPU(), "tests that run at once")
 	flag.DurationVar(&o.timeout, "timeout", time.Minute, "time for one run of the sensor")
+	flag.StringVar(&o.table, "table", "", "also write the table to this file")
 	flag.BoolVar(&o.json, "json", false, "print one JSON object per test and nothing else")
 	flag.BoolVar(&o.verbose, "v", false, "tell each test, not only those that fail")
 	flag.Parse()
@@ -89,8 +91,21 @@ func verify(ctx context.Context, o options, w io.Writer) error {
 		}
 		return nil
 	}
-	return report(w, results, peer, o.verbose)
+	failures, table := report(results, peer, o.verbose)
+	if o.table != "" {
+		if err := os.WriteFile(o.table, []byte(title+table), 0o644); err != nil {
+			return err
+		}
+	}
+	_, err = io.WriteString(w, failures+"\n"+table)
+	return err
 }
+
+const title = `# The sensor under upstream's acceptance tests
+
+Made by ` + "`go run ./labs/verify -sensor bin/hauberk-sensor -table docs/perf/sensor-verify.md`" + ` from suricata-verify.
+
+`
 
 // runAll gives the results in the order of the tests.
 func runAll(ctx context.Context, r *runner, tests []test, jobs int) []result {
@@ -128,8 +143,8 @@ func passes(path string) (map[string]bool, error) {
 // A tally counts the tests of a family that count: those Suricata passes.
 type tally struct{ pass, of int }
 
-// report prints a line per failure, then the table.
-func report(w io.Writer, results []result, peer map[string]bool, verbose bool) error {
+// report gives a line per failure, and the table.
+func report(results []result, peer map[string]bool, verbose bool) (failures, table string) {
 	var b strings.Builder
 	families := make(map[string]*tally)
 	all, extra := tally{}, 0
@@ -162,14 +177,15 @@ func report(w io.Writer, results []result, peer map[string]bool, verbose bool) e
 		}
 		return strings.Compare(a, b)
 	})
-	fmt.Fprintf(&b, "\n| family | passed | of Suricata's | share |\n|---|---|---|---|\n")
+	failures = b.String()
+	b.Reset()
+	fmt.Fprintf(&b, "| family | passed | of Suricata's | share |\n|---|---|---|---|\n")
 	for _, f := range names {
 		families[f].line(&b, f)
 	}
 	all.line(&b, "all")
 	fmt.Fprintf(&b, "\n%d more pass that Suricata 8.0.8 does not. A skipped test counts as failed; a test may be of two families.\n", extra)
-	_, err := io.WriteString(w, b.String())
-	return err
+	return failures, b.String()
 }
 
 func (t *tally) add(res result) {

@@ -78,7 +78,7 @@ func (l *loader) text(into *Node, name string, text []byte, depth int) error {
 }
 
 // mapping adds the keys of a mapping to a node. A key that comes again wins
-// over the first, and is warned of.
+// over the first, and is warned of; dots in a key are a path.
 func (l *loader) mapping(into *Node, file string, y *yaml.Node, depth int) error {
 	seen := make(map[string]int)
 	for i := 0; i+1 < len(y.Content); i += 2 {
@@ -92,13 +92,15 @@ func (l *loader) mapping(into *Node, file string, y *yaml.Node, depth int) error
 			}
 			continue
 		}
-		name := l.name(into, file, key)
-		if first, again := seen[name]; again {
-			l.warn(file, key.Line, fmt.Sprintf("%q was given in line %d already: this one counts", name, first))
+		if first, again := seen[key.Value]; again {
+			l.warn(file, key.Line, fmt.Sprintf("%q was given in line %d already: this one counts", key.Value, first))
 		}
-		seen[name] = key.Line
-		n := into.child(name)
-		*n = Node{Name: name, Null: true, File: file, Line: key.Line}
+		seen[key.Value] = key.Line
+		n := into
+		for part := range strings.SplitSeq(key.Value, ".") {
+			n = n.child(l.name(n, file, key.Line, part))
+		}
+		*n = Node{Name: n.Name, Null: true, File: file, Line: key.Line}
 		if err := l.value(n, file, val, depth+1); err != nil {
 			return err
 		}
@@ -106,15 +108,15 @@ func (l *loader) mapping(into *Node, file string, y *yaml.Node, depth int) error
 	return nil
 }
 
-// name is a key with the dashes that old files wrote as underscores. Variables
+// name is a name with the dashes that old files wrote as underscores. Variables
 // keep theirs.
-func (l *loader) name(parent *Node, file string, key *yaml.Node) string {
-	if parent.Name == "address-groups" || parent.Name == "port-groups" || !strings.Contains(key.Value, "_") {
-		return key.Value
+func (l *loader) name(parent *Node, file string, line int, name string) string {
+	if parent.Name == "address-groups" || parent.Name == "port-groups" || !strings.Contains(name, "_") {
+		return name
 	}
-	name := strings.ReplaceAll(key.Value, "_", "-")
-	l.warn(file, key.Line, fmt.Sprintf("%q is read as %q", key.Value, name))
-	return name
+	dashed := strings.ReplaceAll(name, "_", "-")
+	l.warn(file, line, fmt.Sprintf("%q is read as %q", name, dashed))
+	return dashed
 }
 
 func (l *loader) value(n *Node, file string, y *yaml.Node, depth int) error {

@@ -131,13 +131,13 @@ func TestInclude(t *testing.T) {
 	}
 	write("main.yaml", "a: 1\nb: 2\ninclude: [one.yaml, two.yaml]\nc: !include three.yaml\n")
 	write("one.yaml", "a: one\n")
-	write("two.yaml", "d: {e: two}\n")
+	write("two.yaml", "d: {e: two}\nvars.port-groups.A_B: \"[1,2]\"\n")
 	write("three.yaml", "f: three\n")
 	tree, err := Load(filepath.Join(dir, "main.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]string{"a": "one", "b": "2", "c.f": "three", "d.e": "two"} {
+	for path, want := range map[string]string{"a": "one", "b": "2", "c.f": "three", "d.e": "two", "vars.port-groups.A_B": "[1,2]"} {
 		if got := tree.String(path, ""); got != want {
 			t.Errorf("%s is %q, want %q", path, got, want)
 		}
