@@ -32,6 +32,8 @@ type Report struct {
 	Files    int // rule files read
 	Loaded   int // rules that would run
 	Problems []Problem
+
+	compiled []*suricata.Compiled // the rules that would run
 }
 
 // Fatal says whether a problem is.
@@ -174,5 +176,6 @@ func (r *Report) rules(patterns []string, vars netset.Vars) {
 			continue
 		}
 		r.Loaded++
+		r.compiled = append(r.compiled, compiled)
 	}
 }

@@ -126,3 +126,26 @@ func TestCheckUpstream(t *testing.T) {
 		t.Errorf("%d rules of %d files, %v", r.Loaded, r.Files, r.Problems)
 	}
 }
+
+func TestAnalyse(t *testing.T) {
+	c := site(t, map[string]string{
+		"suricata.yaml": yaml,
+		"a.rules":       `alert ip 10.0.0.1 any -> any any (msg:"a"; sid:1; rev:2;)` + "\n" + `alert tcp any any -> any any (content:"<x"; sid:2;)` + "\n",
+	})
+	if _, err := Analyse(c); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(c.LogDir, "rules.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"id":1,"gid":1,"rev":2,"msg":"a","type":"ip_only"}`, `<x`, `"id":2,"gid":1,"rev":0,"msg":"","type":"stream"}`} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("no %s in\n%s", want, text)
+		}
+	}
+	c.LogDir = ""
+	if _, err := Analyse(c); err == nil {
+		t.Error("written without a folder")
+	}
+}

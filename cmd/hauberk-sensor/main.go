@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 
@@ -51,9 +50,6 @@ type usageError string
 
 func (e usageError) Error() string { return string(e) }
 
-// errProblems says that the problems have been told already.
-var errProblems = errors.New("configuration or rules have errors")
-
 func (o *options) do(stdout, stderr io.Writer) error {
 	switch {
 	case o.version:
@@ -67,8 +63,10 @@ func (o *options) do(stdout, stderr io.Writer) error {
 		return listKeywords(stdout)
 	case o.dumpConfig:
 		return sensor.DumpConfig(o.config, stdout)
+	case o.analysis:
+		return o.check(sensor.Analyse, stderr)
 	case o.test:
-		return o.check(stderr)
+		return o.check(sensor.Check, stderr)
 	}
 	return usageError("nothing to do: give -T, -V, --build-info, --dump-config or --list-keywords; traffic is not read yet")
 }
@@ -88,21 +86,4 @@ func listKeywords(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, text)
 	return err
-}
-
-// check is -T: every problem to w, and to suricata.log in the folder of -l.
-func (o *options) check(w io.Writer) (err error) {
-	report, err := sensor.Check(o.config)
-	if err != nil {
-		return err
-	}
-	if o.config.LogDir != "" {
-		f, openErr := os.OpenFile(filepath.Join(o.config.LogDir, "suricata.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
-		if openErr != nil {
-			return openErr
-		}
-		defer func() { err = errors.Join(err, f.Close()) }()
-		w = io.MultiWriter(w, f)
-	}
-	return tell(w, report)
 }

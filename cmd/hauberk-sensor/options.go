@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -13,8 +12,8 @@ import (
 
 // options are the command line.
 type options struct {
-	config                                             sensor.Config
-	version, buildInfo, listKeywords, dumpConfig, test bool
+	config                                                       sensor.Config
+	version, buildInfo, listKeywords, dumpConfig, test, analysis bool
 }
 
 // parse reads the options as getopt does: -Sfile, -vv, --set=a=b.
@@ -23,7 +22,7 @@ func parse(args []string, w io.Writer) (*options, error) {
 	f := pflag.NewFlagSet("hauberk-sensor", pflag.ContinueOnError)
 	f.SetOutput(w)
 	f.SortFlags = false
-	f.Usage = func() { fmt.Fprintf(w, "usage: hauberk-sensor -T [options]\n\n%s", f.FlagUsages()) }
+	f.Usage = func() { fmt.Fprintf(w, "usage: hauberk-sensor -T | --engine-analysis | --dump-config | -V [options]\n\n%s", f.FlagUsages()) }
 	f.StringVarP(&o.config.File, "config", "c", o.config.File, "read this suricata.yaml")
 	f.BoolVarP(&o.test, "test", "T", false, "check configuration and rules, tell every problem, and exit")
 	also := f.StringArrayP("rules", "s", nil, "read these rules besides those of the configuration")
@@ -31,6 +30,7 @@ func parse(args []string, w io.Writer) (*options, error) {
 	f.StringVarP(&o.config.LogDir, "log-dir", "l", "", "write logs to this folder")
 	f.StringArrayVar(&o.config.Set, "set", nil, "set a value of the configuration: path=value")
 	f.BoolVar(&o.config.NoDetection, "disable-detection", false, "read no rules")
+	f.BoolVar(&o.analysis, "engine-analysis", false, "like -T, and write rules.json to the folder of -l")
 	f.BoolVar(&o.dumpConfig, "dump-config", false, "print the configuration and exit")
 	f.BoolVar(&o.listKeywords, "list-keywords", false, "print the keywords of rules and exit")
 	f.BoolVar(&o.buildInfo, "build-info", false, "print what this binary can do and exit")
@@ -50,27 +50,4 @@ func parse(args []string, w io.Writer) (*options, error) {
 	}
 	o.config.Rules, o.config.Exclusive = append(*also, *only...), len(*only) > 0
 	return o, nil
-}
-
-// tell prints a line per problem, then what was read.
-func tell(w io.Writer, r *sensor.Report) error {
-	var b strings.Builder
-	for _, p := range r.Problems {
-		level := "Warning"
-		if p.Fatal {
-			level = "Error"
-		}
-		fmt.Fprintf(&b, "%s: %s: %s\n", level, p.Part, p.Text)
-	}
-	fmt.Fprintf(&b, "Info: detect: %d rule files processed, %d rules loaded\n", r.Files, r.Loaded)
-	if !r.Fatal() {
-		b.WriteString("Notice: suricata: Configuration provided was successfully loaded. Exiting.\n")
-	}
-	if _, err := io.WriteString(w, b.String()); err != nil {
-		return err
-	}
-	if r.Fatal() {
-		return errProblems
-	}
-	return nil
 }
