@@ -22,7 +22,9 @@ func parse(args []string, w io.Writer) (*options, error) {
 	f := pflag.NewFlagSet("hauberk-sensor", pflag.ContinueOnError)
 	f.SetOutput(w)
 	f.SortFlags = false
-	f.Usage = func() { fmt.Fprintf(w, "usage: hauberk-sensor -T | --engine-analysis | --dump-config | -V [options]\n\n%s", f.FlagUsages()) }
+	f.Usage = func() {
+		fmt.Fprintf(w, "usage: hauberk-sensor -T | --engine-analysis | --dump-config | -V [options]\n\n%s", f.FlagUsages())
+	}
 	f.StringVarP(&o.config.File, "config", "c", o.config.File, "read this suricata.yaml")
 	f.BoolVarP(&o.test, "test", "T", false, "check configuration and rules, tell every problem, and exit")
 	also := f.StringArrayP("rules", "s", nil, "read these rules besides those of the configuration")

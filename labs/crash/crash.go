@@ -151,15 +151,11 @@ func goesOn(ctx context.Context, node *sim.Node) error {
 }
 
 func join(ctx context.Context, p *loop.Platform) (*sim.Node, error) {
-	out, err := p.CLI(ctx, "token", "create", "--json")
+	token, err := p.Token(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var token struct{ Token string }
-	if err := json.Unmarshal(out, &token); err != nil {
-		return nil, fmt.Errorf("token %s: %w", out, err)
-	}
-	return sim.Join(ctx, "127.0.0.1:17443", token.Token, "crash-lab")
+	return sim.Join(ctx, "127.0.0.1:17443", token, "crash-lab")
 }
 
 // load sends batches until the context ends.

@@ -161,6 +161,49 @@ func (p *Platform) CLI(ctx context.Context, args ...string) ([]byte, error) {
 	return out, nil
 }
 
+// Token makes a token with which one node can join.
+func (p *Platform) Token(ctx context.Context) (string, error) {
+	out, err := p.CLI(ctx, "token", "create", "--json")
+	if err != nil {
+		return "", err
+	}
+	var token struct{ Token string }
+	if err := json.Unmarshal(out, &token); err != nil {
+		return "", fmt.Errorf("token %s: %w", out, err)
+	}
+	return token.Token, nil
+}
+
+// Gateway returns the address at which nodes connect.
+func (p *Platform) Gateway(ctx context.Context) (string, error) {
+	s, err := p.Status(ctx)
+	return s.Addresses.Nodes, err
+}
+
+// Status is the part of `hauberk status --json` the labs look at.
+type Status struct {
+	Addresses struct{ Nodes string }
+	Events    struct {
+		Produced, Stored  uint64
+		Rejected, Dropped map[string]uint64
+		Difference        int64
+	}
+	Ingest struct {
+		Stopped bool
+		Reason  string
+	}
+}
+
+// Status asks for it. A platform that is not well is no error.
+func (p *Platform) Status(ctx context.Context) (Status, error) {
+	var s Status
+	out, err := p.CLI(ctx, "status", "--json")
+	if len(out) == 0 && err != nil {
+		return s, err
+	}
+	return s, json.Unmarshal(out, &s)
+}
+
 // Alert is the part of `hauberk alerts --json` the tests look at.
 type Alert struct {
 	ID       string `json:"id"`

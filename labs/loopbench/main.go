@@ -1,7 +1,9 @@
 // Command loopbench measures the whole loop on this machine as a user meets
 // it: how soon an attack is an alert in the API and its event is found by
 // search, how soon `hauberk up` is ready, what all its processes take in
-// memory when nothing happens, and the size of the binaries. It needs root and
+// memory when nothing happens, the size of the binaries, what a storm of
+// processes costs the agent and the platform, and what an event costs from the
+// agent's socket to the disk. It needs root and
 // writes docs/perf/loop.{json,md}.
 //
 //	go run ./labs/loopbench -attacks 300
@@ -31,8 +33,8 @@ import (
 )
 
 type options struct {
-	attacks, searches, starts int
-	idle                      time.Duration
+	attacks, searches, starts, events, processes int
+	idle                                         time.Duration
 }
 
 func main() {
@@ -40,6 +42,8 @@ func main() {
 	flag.IntVar(&o.attacks, "attacks", 300, "attack steps whose alerts are awaited")
 	flag.IntVar(&o.searches, "searches", 50, "processes whose events are searched for")
 	flag.IntVar(&o.starts, "starts", 7, "first and second starts of the platform")
+	flag.IntVar(&o.events, "events", 400_000, "events sent through the pipeline")
+	flag.IntVar(&o.processes, "processes", 50_000, "processes of a storm on the watched host")
 	flag.DurationVar(&o.idle, "idle", time.Minute, "rest before memory is read")
 	out := flag.String("out", "docs/perf", "where to write the figures")
 	flag.Parse()
@@ -87,7 +91,13 @@ func measure(ctx context.Context, report *perf.Report, o options) error {
 	if err := alerts(ctx, report, p, work, o.attacks); err != nil {
 		return err
 	}
-	return searches(ctx, report, p, work, o.searches)
+	if err := searches(ctx, report, p, work, o.searches); err != nil {
+		return err
+	}
+	if err := storm(ctx, report, p, work, o.processes); err != nil {
+		return err
+	}
+	return pipeline(ctx, report, binaries, work, o.events)
 }
 
 // sizes reports the binaries as `make build` makes them.
@@ -148,35 +158,21 @@ func idle(ctx context.Context, report *perf.Report, p *loop.Platform, rest time.
 	if err := run.Sleep(ctx, rest); err != nil {
 		return err
 	}
-	before, err := loop.Processes(p.PID())
-	if err != nil {
-		return err
-	}
-	cpu := func() (ticks float64, err error) {
-		for _, one := range before {
-			t, err := loop.CPUTime(one.PID)
-			if err != nil {
-				return 0, err
-			}
-			ticks += t.Seconds()
-		}
-		return ticks, nil
-	}
 	const watch = 10 * time.Second
-	c0, err := cpu()
+	meter, err := newMeter(p)
 	if err != nil {
 		return err
 	}
 	if err := run.Sleep(ctx, watch); err != nil {
 		return err
 	}
-	c1, err := cpu()
+	used, err := meter.read()
 	if err != nil {
 		return err
 	}
 	var pss, rss float64
 	var parts []string
-	for _, one := range before {
+	for _, one := range meter.processes {
 		m, err := loop.MemoryOf(one.PID)
 		if err != nil {
 			return err
@@ -188,7 +184,7 @@ func idle(ctx context.Context, report *perf.Report, p *loop.Platform, rest time.
 		Name:  fmt.Sprintf("resident memory of all processes, idle for %s (PSS, MB: %s)", rest, strings.Join(parts, ", ")),
 		Value: pss, Unit: "MB", Peer: "sum of RSS, shared text counted in each", PeerValue: rss, Target: "150 MB", Reached: pss <= 150,
 	})
-	report.Add(perf.Figure{Name: "CPU of all processes when idle", Value: (c1 - c0) / watch.Seconds() * 100, Unit: "% of a core", Target: "none", Reached: true})
+	report.Add(perf.Figure{Name: "CPU of all processes when idle", Value: used.all() / watch.Seconds() * 100, Unit: "% of a core", Target: "none", Reached: true})
 	return nil
 }
 

@@ -69,15 +69,17 @@ func (n *Node) Run(ctx context.Context) error { return n.client.Run(ctx) }
 
 // Send queues events as one batch, observed now, and returns the sequence of
 // the last.
-func (n *Node) Send(events []*event.Event) (uint64, error) {
+func (n *Node) Send(events []*event.Event) (uint64, error) { return n.SendAt(time.Now(), events) }
+
+// SendAt is Send for events that happened and were observed at a time.
+func (n *Node) SendAt(at time.Time, events []*event.Event) (uint64, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	now := time.Now().UnixNano()
 	b := event.NewBuilder(n.ID, 1, event.Class_CLASS_BULK)
 	first := n.sequence + 1
 	for _, e := range events {
 		n.sequence++
-		if err := b.Add(n.sequence, now, now, e); err != nil {
+		if err := b.Add(n.sequence, at.UnixNano(), at.UnixNano(), e); err != nil {
 			return 0, err
 		}
 	}
