@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -29,6 +28,7 @@ import (
 	"github.com/hauberk/hauberk/detect"
 	"github.com/hauberk/hauberk/internal/conf"
 	"github.com/hauberk/hauberk/internal/disk"
+	"github.com/hauberk/hauberk/internal/gctune"
 	"github.com/hauberk/hauberk/internal/notify"
 	"github.com/hauberk/hauberk/internal/obs"
 	"github.com/hauberk/hauberk/internal/run"
@@ -129,17 +129,8 @@ func serve(ctx context.Context, options serverOptions, out, errs io.Writer) erro
 	if _, err := prepareDataDir(config.DataDir); err != nil {
 		return fmt.Errorf("%w: %w", errConfig, err)
 	}
-	tuneMemory()
 	s := &server{config: config, log: log, metrics: &obs.Registry{}, reserve: disk.NewReserve(config.DataDir, config.Disk)}
 	return s.run(ctx, options.roles)
-}
-
-// tuneMemory trades some CPU for a small resident set: these processes share
-// a machine with what they watch. GOGC in the environment wins.
-func tuneMemory() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
-	}
 }
 
 // server is one process of the centre: its roles and what they share.
@@ -164,6 +155,9 @@ type server struct {
 // roles are.
 func (s *server) run(ctx context.Context, names []string) error {
 	g, _ := run.NewGroup(ctx)
+	if os.Getenv("GOGC") == "" {
+		g.Go("memory", gctune.Run)
+	}
 	var ready sync.WaitGroup
 	start := map[string]func(context.Context, func()) error{
 		"bus": s.runBus, "store": s.runStore, "gateway": s.runGateway, "detect": s.runDetect, "api": s.runAPI,
