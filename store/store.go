@@ -35,8 +35,9 @@ type Config struct {
 	Socket string `yaml:"socket"`
 	// Events without Dir, which is Dir/events.
 	Events events.Config `yaml:"events"`
-	// Reserve is the disk space below which nothing is taken in.
-	Reserve disk.Config `yaml:"reserve"`
+	// Reserve is the disk space below which nothing is taken in; it should be
+	// smaller than that below which ingest stops.
+	Reserve disk.Config `yaml:"-"`
 	// AlertRetention, ResultRetention: how long alerts are kept after they
 	// were last seen, and command results; 1 day to 10 years.
 	AlertRetention  time.Duration `yaml:"alert_retention"`
@@ -52,7 +53,7 @@ const day = 24 * time.Hour
 // DefaultConfig is for one machine; Dir is for cmd to fill in.
 func DefaultConfig() Config {
 	return Config{
-		Events: events.DefaultConfig(), Reserve: disk.DefaultConfig(),
+		Events: events.DefaultConfig(), Reserve: disk.DefaultConfig().Half(),
 		AlertRetention: 400 * day, ResultRetention: 90 * day, Instance: "store",
 	}
 }

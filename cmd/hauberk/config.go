@@ -1,10 +1,7 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -29,7 +26,8 @@ type serverConfig struct {
 	// Names are host names and addresses of this machine that people and
 	// nodes use; the certificates of console and gateway are for them.
 	Names []string `yaml:"names"`
-	// Disk is the room that stays free: below it ingest stops.
+	// Disk is the room that stays free: below it ingest stops. The store goes
+	// on to half of it, so that what was acknowledged is stored.
 	Disk disk.Config `yaml:"disk_reserve"`
 
 	Bus     bus.Config         `yaml:"bus"`    // client of the bus, for all roles
@@ -137,14 +135,12 @@ func loadServerConfig(path string, flags func(*serverConfig)) (serverConfig, err
 	}
 	c := defaultServerConfig(root)
 	if data != nil {
-		d := yaml.NewDecoder(bytes.NewReader(data))
-		d.KnownFields(true)
-		if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+		if err := conf.Unmarshal(data, &c); err != nil {
 			return c, fmt.Errorf("%w %s: %w", errConfig, path, err)
 		}
 	}
 	flags(&c)
-	c.DataDir = root
+	c.DataDir, c.Store.Reserve = root, c.Disk.Half()
 	if err := c.Validate(); err != nil {
 		return c, fmt.Errorf("%w %s: %w", errConfig, path, err)
 	}

@@ -208,7 +208,7 @@ func TestServerConfig(t *testing.T) {
 		t.Fatalf("flag: %+v, %v", c.Broker, err)
 	}
 	for text, want := range map[string]string{
-		"api: {lisen: x}\n": "line 1: field lisen not found",
+		"api: {lisen: x}\n": "line 1: unknown key \"lisen\"",
 		"gateway: {heartbeat: 1h}\napi: {max_streams: 0}\n":      "max_streams: 0 is outside 1 to 100000",
 		"names: []\ndisk_reserve: {percent: 90}\n":               "names: want at least one",
 		"data_dir: /srv/h\n---\n:::\n":                           "",

@@ -115,6 +115,9 @@ func up(ctx context.Context, options upOptions, out, errs io.Writer) error {
 		warn:   errs,
 		all:    options.verbose,
 	}
+	if _, err := loadServerConfig(options.config, func(c *serverConfig) { c.DataDir = data }); err != nil {
+		return err
+	}
 	fmt.Fprintf(out, "hauberk %s starts on %s\n", version, data)
 	var started []*process
 	defer func() { s.stopAll(started, out) }()

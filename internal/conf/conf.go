@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -36,16 +37,28 @@ func Load(path string, config Validator) error {
 
 // Decode decodes strictly onto config and validates it.
 func Decode(data []byte, config Validator) error {
-	d := yaml.NewDecoder(bytes.NewReader(data))
-	d.KnownFields(true)
-	if err := d.Decode(config); err != nil && !errors.Is(err, io.EOF) {
-		var bad *yaml.TypeError
-		if errors.As(err, &bad) {
-			return errors.New(strings.Join(bad.Errors, "; "))
-		}
+	if err := Unmarshal(data, config); err != nil {
 		return err
 	}
 	return config.Validate()
+}
+
+// unknownKey is how the YAML package says it, with the Go type.
+var unknownKey = regexp.MustCompile(`field (\S+) not found in type \S+`)
+
+// Unmarshal decodes strictly onto config, without Validate. Errors name lines.
+func Unmarshal(data []byte, config any) error {
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	d.KnownFields(true)
+	err := d.Decode(config)
+	if errors.Is(err, io.EOF) {
+		return nil // nothing in it
+	}
+	var bad *yaml.TypeError
+	if errors.As(err, &bad) {
+		return errors.New(unknownKey.ReplaceAllString(strings.Join(bad.Errors, "; "), `unknown key "$1"`))
+	}
+	return err
 }
 
 // Encode prints a config as YAML, for --print-config. Secret prints redacted.

@@ -26,7 +26,7 @@ func TestDecode(t *testing.T) {
 	for _, test := range []struct{ name, yaml, wantErr string }{
 		{"empty keeps the defaults", "", ""},
 		{"override", "size: 7\ninterval: 5s\n", ""},
-		{"unknown key has its line", "size: 7\nszie: 8\n", "line 2: field szie not found"},
+		{"unknown key has its line", "size: 7\nszie: 8\n", `line 2: unknown key "szie"`},
 		{"all problems", "name: ''\nsize: 11\n", "name: must not be empty; size: 11 is outside 1 to 10"},
 		{"wrong type", "size: big\n", "line 1"},
 	} {

@@ -37,6 +37,9 @@ const (
 // DefaultConfig reserves 1 GiB or 5 %.
 func DefaultConfig() Config { return Config{Bytes: 1 << 30, Percent: 5} }
 
+// Half asks for half the room: for those that go on while others stop.
+func (c Config) Half() Config { return Config{Bytes: c.Bytes / 2, Percent: (c.Percent + 1) / 2} }
+
 // Check notes problems, with keys below prefix.
 func (c *Config) Check(p *conf.Problems, prefix string) {
 	p.Between(prefix+".bytes", c.Bytes, 0, 1<<40)
