@@ -200,7 +200,7 @@ func (p *printer) status(now status, counters bool) error {
 				account += fmt.Sprintf(" + %d %s (%s)", lost.why[reason], lost.what, reason)
 			}
 		}
-		p.fact("account", fmt.Sprintf("%s + %d on their way", account, e.Difference))
+		p.fact("account", fmt.Sprintf("%s + %d on their way (as of some seconds ago)", account, e.Difference))
 	}
 	if now.Nodes != nil {
 		p.fact("nodes", fmt.Sprintf("%d online, %d ever seen", now.Nodes.Online, now.Nodes.Seen))

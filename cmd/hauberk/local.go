@@ -98,18 +98,22 @@ type sensor struct {
 // says what it knows.
 const sensorPatience = 5 * time.Second
 
-// sensors waits until the agent has tried all its sensors.
-func (l *localAPI) sensors(ctx context.Context, node string) ([]sensor, error) {
+// sensors waits until the agent, heard since it was started, has tried all its
+// sensors. What the platform knows from before says nothing.
+func (l *localAPI) sensors(ctx context.Context, node string, started time.Time) ([]sensor, error) {
 	ctx, cancel := context.WithTimeout(ctx, sensorPatience)
 	defer cancel()
 	var seen struct {
-		Sensors []sensor `json:"sensors"`
+		Heard   time.Time `json:"heard"`
+		Sensors []sensor  `json:"sensors"`
 	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := l.call(ctx, http.MethodGet, "/api/v1/nodes/"+node, nil, &seen)
-		if err == nil && settledSensors(seen.Sensors) {
+		if err != nil || seen.Heard.Before(started) {
+			seen.Sensors = nil
+		} else if settledSensors(seen.Sensors) {
 			return seen.Sensors, nil
 		}
 		select {

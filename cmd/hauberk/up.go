@@ -152,7 +152,7 @@ func up(ctx context.Context, options upOptions, out, errs io.Writer) error {
 		} else {
 			started = append(started, agent)
 			welcome.node = node
-			welcome.sensors, welcome.agentProblem = local.sensors(ctx, node)
+			welcome.sensors, welcome.agentProblem = local.sensors(ctx, node, began)
 		}
 	}
 	s.settled.Store(true)

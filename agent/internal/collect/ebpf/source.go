@@ -81,11 +81,22 @@ type Source struct {
 	argsFault *obs.Counter
 }
 
+// notLoaded says why there is nothing to open.
+func notLoaded(err error) error {
+	switch {
+	case !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("open pins: %w", err)
+	case os.Geteuid() != 0:
+		return errors.New("no programs are loaded: needs root (CAP_BPF, CAP_PERFMON)")
+	}
+	return errors.New("no programs are loaded: the loader failed, the agent's log says why")
+}
+
 // Open opens what Load pinned.
 func Open(config Config, h *host.Host, counters *obs.Registry) (*Source, error) {
 	dir := filepath.Join(config.Load.Pins, config.Load.fingerprint())
 	if _, err := os.Stat(filepath.Join(dir, doneMark)); err != nil {
-		return nil, fmt.Errorf("open pins: %w", err)
+		return nil, notLoaded(err)
 	}
 	s := &Source{config: config, host: h, snapshot: filepath.Join(dir, programProgSnapshot), stop: -1, reasons: map[string]string{}}
 	s.exec.Exec, s.exit.Exit = &event.ProcessExec{}, &event.ProcessExit{}
