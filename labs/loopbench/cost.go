@@ -191,7 +191,7 @@ func pipeline(ctx context.Context, report *perf.Report, b loop.Binaries, work st
 		Name:  fmt.Sprintf("pipeline, agent's socket to on disk and searchable, CPU of all processes per event (%.0f events/s; us: %s)", float64(last)/wall, used.shares(float64(last)/1e6)),
 		Value: each, Unit: "us", Target: "25 us", Reached: each <= 25,
 	})
-	out, err := p.CLI(ctx, "query", `host.id:="`+node.ID.String()+`" | stats count() total, count_uniq(event.id) distinct`, "--since", "24h", "--json")
+	out, err := p.CLI(ctx, "query", `host.id:="`+node.ID.String()+`" | stats count() total, count_uniq_hash(event.id) distinct`, "--since", "24h", "--json")
 	if err != nil {
 		return err
 	}

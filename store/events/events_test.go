@@ -1,6 +1,7 @@
 package events
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -236,6 +237,22 @@ func TestQueryEnds(t *testing.T) {
 	}
 	for range cap(s.slots) {
 		<-s.slots
+	}
+}
+
+func TestQueryOfTooMuchMemory(t *testing.T) {
+	s := open(t, nil)
+	defer s.Close()
+	b := storetest.NewMaker(1).Batch(300, base.Add(-time.Minute).UnixNano())
+	for i, e := range b.Events {
+		e.Process = &event.Process{Pid: 1, Args: fmt.Appendf(nil, "%d%s", i, bytes.Repeat([]byte("x"), 120_000))}
+		e.Body = &event.Event_Exec{Exec: &event.ProcessExec{}}
+	}
+	add(t, s, b, 1, Position{})
+	q := Query{LogsQL: "* | stats count_uniq(process.command_line) n", Tenants: []uint32{1}}
+	_, err := s.Query(t.Context(), q, func([]byte) error { return nil })
+	if !errors.Is(err, ErrQuery) || !strings.Contains(err.Error(), "memory") {
+		t.Errorf("error %v", err)
 	}
 }
 

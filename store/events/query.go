@@ -186,7 +186,7 @@ type running struct {
 // run runs one query of the engine. Its workers come here in parallel.
 func (r *running) run(ctx context.Context, q *logstorage.Query) error {
 	qctx := logstorage.NewQueryContext(ctx, &r.stats, r.tenants, q, false, nil)
-	return run.Protect(func() error {
+	err := run.Protect(func() error {
 		return r.store.engine.RunQuery(qctx, func(_ uint, block *logstorage.DataBlock) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -204,6 +204,11 @@ func (r *running) run(ctx context.Context, q *logstorage.Query) error {
 			}
 		})
 	})
+	// The engine has no type for it; all its pipes say it so.
+	if err != nil && strings.Contains(err.Error(), "requires more than") {
+		return fmt.Errorf("%w: too much to hold in memory at once (%v): ask for less time or fewer groups, or give the store more cache_bytes", ErrQuery, err)
+	}
+	return err
 }
 
 // all runs the query as it is.
