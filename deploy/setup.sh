@@ -76,6 +76,8 @@ if [ "$what" = test ] || [ "$what" = develop ]; then
   need chromium chromium
   need protoc protobuf-compiler
   need shellcheck shellcheck
+  need python3 python3
+  /sbin/ldconfig -p | grep -q 'libpcre2-8\.so\.0' || install libpcre2-8-0
   need /usr/sbin/apache2 apache2-bin
 fi
 if [ "$what" = develop ]; then
