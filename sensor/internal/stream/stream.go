@@ -97,7 +97,7 @@ type half struct {
 	scale              uint8
 	policy             hostos.Policy
 	known              bool // Numbers of this direction were seen.
-	hasTS, noTS        bool
+	hasTS              bool
 	fin                bool // The sender closed.
 	ended              bool // The sink was told.
 	stopped            bool // Nothing more is put in order.
@@ -133,7 +133,6 @@ type Tracker struct {
 	sessions []*[chunk]session // By the index of their flow.
 	segments slab.Slab[segment]
 	arena    *slab.Arena
-	scratch  []byte
 }
 
 // chunk is how many sessions are made at a time; they never move.
