@@ -34,6 +34,13 @@ type Report struct {
 	Problems []Problem
 
 	compiled []*suricata.Compiled // the rules that would run
+	siteFiles
+}
+
+// siteFiles is what the files beside the rules say.
+type siteFiles struct {
+	classes    siteconf.Classes
+	thresholds []siteconf.Entry
 }
 
 // Fatal says whether a problem is.
@@ -99,7 +106,8 @@ func (r *Report) site(tree *yamlconf.Tree, vars netset.Vars) {
 		parse                   func(text []byte, file string) error
 	}{
 		{"classification", "classification-file", "/etc/suricata/classification.config", "Invalid Classification Config in", func(text []byte, file string) error {
-			_, err := siteconf.ParseClasses(text, file)
+			var err error
+			r.classes, err = siteconf.ParseClasses(text, file)
 			return err
 		}},
 		{"reference", "reference-config-file", "/etc/suricata/reference.config", "Invalid Reference Config in", func(text []byte, file string) error {
@@ -107,7 +115,8 @@ func (r *Report) site(tree *yamlconf.Tree, vars netset.Vars) {
 			return err
 		}},
 		{"threshold", "threshold-file", "/etc/suricata/threshold.config", "Error loading threshold configuration", func(text []byte, file string) error {
-			_, err := siteconf.ParseThresholds(text, file, vars)
+			var err error
+			r.thresholds, err = siteconf.ParseThresholds(text, file, vars)
 			return err
 		}},
 	} {

@@ -24,6 +24,13 @@ type Config struct {
 	NoDetection bool
 	// LogDir is where logs go; empty: where the file says.
 	LogDir string
+	// Capture is a file to read, or a folder of them.
+	Capture string
+	// Checksums is all, none or auto: whether wrong ones of a capture count;
+	// empty: as the file says.
+	Checksums string
+	// Strict: no run with rules that are wrong.
+	Strict bool
 }
 
 // DefaultConfig is what Suricata does without options.

@@ -1,15 +1,19 @@
-// Command hauberk-sensor is the network sensor, with Suricata's command line.
-// So far it does what needs no traffic: it tests configuration and rules (-T),
-// and tells what it is and knows. An option it does not have is an error.
+// Command hauberk-sensor is the network sensor, with Suricata's command line. It
+// reads captures (-r), tests configuration and rules (-T), and tells what it
+// is and knows. An option it does not have is an error.
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"runtime"
 	"slices"
+	"syscall"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -68,7 +72,28 @@ func (o *options) do(stdout, stderr io.Writer) error {
 	case o.test:
 		return o.check(sensor.Check, stderr)
 	}
-	return usageError("nothing to do: give -T, -V, --build-info, --dump-config or --list-keywords; traffic is not read yet")
+	if o.config.Capture == "" {
+		return usageError("nothing to do: give -r, -T, -V, --build-info, --dump-config or --list-keywords; interfaces are not read yet")
+	}
+	return o.read(stderr)
+}
+
+// read is -r: problems and a summary to stderr.
+func (o *options) read(stderr io.Writer) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	began := time.Now()
+	sum, err := sensor.Read(ctx, o.config, func(p sensor.Problem) {
+		level := "Warning"
+		if p.Fatal {
+			level = "Error"
+		}
+		fmt.Fprintf(stderr, "%s: %s: %s\n", level, p.Part, p.Text)
+	})
+	took := time.Since(began)
+	fmt.Fprintf(stderr, "Notice: %d rules; read %d files, %d packets, %d bytes in %s (%.0f packets/s); %d alerts\n",
+		sum.Rules, sum.Files, sum.Packets, sum.Bytes, took.Round(time.Millisecond), float64(sum.Packets)/took.Seconds(), sum.Alerts)
+	return err
 }
 
 // listKeywords prints those that a rule may use, in the original's form.

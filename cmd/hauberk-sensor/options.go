@@ -23,9 +23,11 @@ func parse(args []string, w io.Writer) (*options, error) {
 	f.SetOutput(w)
 	f.SortFlags = false
 	f.Usage = func() {
-		fmt.Fprintf(w, "usage: hauberk-sensor -T | --engine-analysis | --dump-config | -V [options]\n\n%s", f.FlagUsages())
+		fmt.Fprintf(w, "usage: hauberk-sensor -r CAPTURE | -T | --engine-analysis | --dump-config | -V [options]\n\n%s", f.FlagUsages())
 	}
 	f.StringVarP(&o.config.File, "config", "c", o.config.File, "read this suricata.yaml")
+	f.StringVarP(&o.config.Capture, "read", "r", "", "read this capture, or all captures of this folder (pcap, pcapng; gz, zst)")
+	f.StringVarP(&o.config.Checksums, "checksums", "k", "", "whether wrong checksums count: all, none or auto")
 	f.BoolVarP(&o.test, "test", "T", false, "check configuration and rules, tell every problem, and exit")
 	also := f.StringArrayP("rules", "s", nil, "read these rules besides those of the configuration")
 	only := f.StringArrayP("only-rules", "S", nil, "read only these rules; a file or a pattern")
@@ -37,8 +39,9 @@ func parse(args []string, w io.Writer) (*options, error) {
 	f.BoolVar(&o.listKeywords, "list-keywords", false, "print the keywords of rules and exit")
 	f.BoolVar(&o.buildInfo, "build-info", false, "print what this binary can do and exit")
 	f.BoolVarP(&o.version, "version", "V", false, "print the version and exit")
-	f.CountP("verbose", "v", "accepted; -T tells everything anyway")
-	f.Bool("init-errors-fatal", false, "accepted; -T implies it")
+	f.CountP("verbose", "v", "accepted; everything is told anyway")
+	f.String("runmode", "", "accepted; a capture is read in one thread")
+	f.BoolVar(&o.config.Strict, "init-errors-fatal", false, "do not run with rules that are wrong; -T implies it")
 	f.String("strict-rule-keywords", "", "accepted; every keyword is strict")
 	switch err := f.Parse(args); {
 	case errors.Is(err, pflag.ErrHelp):

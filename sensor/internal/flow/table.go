@@ -136,11 +136,12 @@ func (t *Table) Move(f *Flow, s State) {
 	t.link(f)
 }
 
-// Renew ends a flow whose ports TCP uses again and returns one for the packet.
-func (t *Table) Renew(f *Flow, p *decode.Packet) (*Flow, Dir) {
-	t.Counters.TCPReuse++
-	t.end(f, Reused)
-	return t.Take(p)
+// End ends a flow before its time.
+func (t *Table) End(f *Flow, r Reason) {
+	if r == Reused {
+		t.Counters.TCPReuse++
+	}
+	t.end(f, r)
 }
 
 // Advance ends the flows whose time is over at now, nanoseconds since 1970.

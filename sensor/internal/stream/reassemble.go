@@ -20,6 +20,9 @@ type segment struct {
 
 func (s *segment) end() uint64 { return s.offset + uint64(s.size) }
 
+// maxWindow is the largest window there is (RFC 7323 section 2.3).
+const maxWindow = 1 << 30
+
 // maxSegments bounds the segments that wait in a direction.
 const maxSegments = 4096
 
@@ -46,6 +49,10 @@ func (t *Tracker) add(f *flow.Flow, dir flow.Dir, h *half, p *decode.Packet, seq
 		data, seq = data[before:], seq.Add(seqnum.Size(before))
 	}
 	offset := h.offset(seq)
+	if offset > h.delivered+maxWindow {
+		p.Events.Add(decode.EvStreamReassemblyInsertInvalid)
+		return false
+	}
 	if depth := t.cfg.Depth; depth > 0 && offset+uint64(len(data)) > depth {
 		p.Events.Add(decode.EvStreamReassemblyDepthReached)
 		if offset >= depth {
@@ -237,7 +244,7 @@ func (t *Tracker) settle(f *flow.Flow, dir flow.Dir, h *half) {
 
 func (t *Tracker) tellEnd(f *flow.Flow, dir flow.Dir, h *half) {
 	if !h.ended {
-		h.ended = true
+		h.ended, h.stopped = true, true
 		t.sink.StreamEnd(f, dir)
 	}
 }

@@ -30,7 +30,8 @@ type world struct {
 	number  uint64
 	last    Result
 
-	bytes [2][]byte // With NUL for the bytes of a gap.
+	bytes [2][]byte // With NUL for the bytes of a gap, of a large one some.
+	at    [2]uint64
 	gaps  [2]uint64
 	ended [2]bool
 	state State
@@ -48,20 +49,22 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 }
 
 func (w *world) StreamData(_ *flow.Flow, dir flow.Dir, offset uint64, data []byte) {
-	if offset != uint64(len(w.bytes[dir])) {
-		w.t.Fatalf("direction %d: data at %d, want %d", dir, offset, len(w.bytes[dir]))
+	if offset != w.at[dir] {
+		w.t.Fatalf("direction %d: data at %d, want %d", dir, offset, w.at[dir])
 	}
 	if w.ended[dir] {
 		w.t.Fatal("data after the end")
 	}
 	w.bytes[dir] = append(w.bytes[dir], data...)
+	w.at[dir] += uint64(len(data))
 }
 
 func (w *world) StreamGap(_ *flow.Flow, dir flow.Dir, offset, size uint64) {
-	if offset != uint64(len(w.bytes[dir])) || size == 0 {
-		w.t.Fatalf("gap of %d at %d, want %d", size, offset, len(w.bytes[dir]))
+	if offset != w.at[dir] || size == 0 {
+		w.t.Fatalf("gap of %d at %d, want %d", size, offset, w.at[dir])
 	}
-	w.bytes[dir] = append(w.bytes[dir], make([]byte, size)...)
+	w.bytes[dir] = append(w.bytes[dir], make([]byte, min(size, 1<<12))...)
+	w.at[dir] += size
 	w.gaps[dir] += size
 }
 
@@ -88,10 +91,10 @@ func (w *world) send(dir flow.Dir, s packet.Segment) []string {
 	w.batch.Reset()
 	w.decoder.Decode(&w.batch, packet.LinkRaw, w.number, int64(w.number)*1e6, 0, data)
 	p := w.batch.Packets[0]
-	f, d := w.flows.Take(p)
-	if w.tracker.Reuses(f, p) {
-		f, d = w.flows.Renew(f, p)
+	if f := w.flows.Find(p.Key); f != nil && w.tracker.Reuses(f, p) {
+		w.flows.End(f, flow.Reused)
 	}
+	f, d := w.flows.Take(p)
 	w.last = w.tracker.Take(f, d, p)
 	w.state = w.tracker.StateOf(f)
 	var names []string
@@ -160,7 +163,7 @@ func TestLife(t *testing.T) {
 	}
 	// The same ports again.
 	w.ended = [2]bool{}
-	w.bytes = [2][]byte{}
+	w.bytes, w.at = [2][]byte{}, [2]uint64{}
 	w.send(flow.ToServer, packet.Segment{Seq: 99, Flags: packet.SYN})
 	if w.state != SynSent || w.flows.Counters.TCPReuse != 1 {
 		t.Errorf("reuse: %v", w.state)

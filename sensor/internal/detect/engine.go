@@ -1,0 +1,278 @@
+package detect
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/hauberk/hauberk/packet"
+	"github.com/hauberk/hauberk/sensor/internal/decode"
+	"github.com/hauberk/hauberk/suricata"
+	"github.com/hauberk/hauberk/suricata/match"
+	"github.com/hauberk/hauberk/suricata/multi"
+)
+
+// Alert is a rule that matched.
+type Alert struct {
+	Rule   *suricata.Compiled
+	Action suricata.Verb // What became of the packet by it.
+	// Tx is the transaction it matched in, -1 if in none.
+	Tx int64
+	// Stream: it matched in the stream, not in the packet's own payload.
+	Stream bool
+	// Silent: it has noalert, or a threshold keeps it from being told.
+	Silent bool
+	// Dropped: a rate_filter or the rule's action drops the packet.
+	Dropped bool
+
+	rule *rule
+}
+
+// Counters of an engine.
+type Counters struct {
+	Alerts, Suppressed, Overflow uint64
+	Evaluated, Matched           uint64
+	Steps                        uint64
+}
+
+// Engine applies a ruleset to the packets of one pipeline. It is not safe for
+// concurrent use.
+type Engine struct {
+	Counters Counters
+
+	set        *Ruleset
+	limits     *limits
+	multi      multi.Scratch
+	state      match.State
+	candidates []*rule
+	missing    []bool
+	alerts     []Alert
+	header     []byte
+	hosts      map[hostKey]int64 // Until when each bit is set.
+}
+
+// NewEngine returns an engine for one pipeline.
+func NewEngine(s *Ruleset) *Engine {
+	return &Engine{set: s, limits: newLimits(s.site.Thresholds), hosts: map[hostKey]int64{}}
+}
+
+// Inspect judges a packet by all rules that are not on transactions. The
+// alerts are good until the next call.
+func (e *Engine) Inspect(p *Packet) []Alert {
+	e.alerts = e.alerts[:0]
+	if p.State != nil && p.State.passed || p.Flow != nil && p.Flow.NoInspection {
+		return nil
+	}
+	if !p.Events.Empty() {
+		for _, r := range e.set.decode.decode {
+			if e.hasEvent(r, p) && e.matches(r, p) {
+				e.matched(r, p, false)
+			}
+		}
+	}
+	if !isIP(p.Packet) || p.Flags&decode.Invalid != 0 {
+		return e.settle(p)
+	}
+	e.collect(p)
+	for _, r := range e.candidates {
+		e.judge(r, p)
+		if p.State != nil && p.State.passed {
+			break
+		}
+	}
+	return e.settle(p)
+}
+
+// collect finds the candidates, in the order of evaluation.
+func (e *Engine) collect(p *Packet) {
+	g := &e.set.groups[protoOf(p.Packet)][p.Dir]
+	list := append(e.candidates[:0], g.always...)
+	if !p.Events.Empty() {
+		list = append(list, g.decode...)
+	}
+	if len(p.Payload()) > 0 && p.Flags&decode.NoPayloadInspection == 0 {
+		list = e.found(list, &g.payload, p.Payload())
+	} else {
+		list = append(list, g.payload.negated...)
+	}
+	if len(p.Stream) > 0 {
+		list = e.found(list, &g.payload, p.Stream)
+	}
+	slices.SortFunc(list, func(a, b *rule) int { return int(a.index - b.index) })
+	e.candidates = slices.Compact(list)
+}
+
+// found appends the rules whose fast pattern is in the data, and those whose
+// negated one is not.
+func (e *Engine) found(list []*rule, s *search, data []byte) []*rule {
+	if len(s.rules) == 0 {
+		return list
+	}
+	if len(s.negated) > 0 {
+		e.missing = append(e.missing[:0], make([]bool, len(s.negated))...)
+	}
+	for _, m := range s.set.Scan(&e.multi, data) {
+		if n := s.ofNeg[m.Pattern]; n >= 0 {
+			e.missing[n] = true
+			continue
+		}
+		list = append(list, s.rules[m.Pattern])
+	}
+	for n, r := range s.negated {
+		if !e.missing[n] {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+func (e *Engine) judge(r *rule, p *Packet) {
+	if !e.matches(r, p) {
+		return
+	}
+	if len(r.events) > 0 && !e.hasEvent(r, p) {
+		return
+	}
+	stream, ok := e.chains(r, p)
+	if ok {
+		e.matched(r, p, stream)
+	}
+}
+
+// matches evaluates everything but the chains.
+func (e *Engine) matches(r *rule, p *Packet) bool {
+	e.Counters.Evaluated++
+	if r.Type != suricata.TypeDecoderEvent && !e.headerMatches(r, p) {
+		return false
+	}
+	for _, f := range r.packet {
+		if !f(p.Packet) {
+			return false
+		}
+	}
+	for _, f := range r.flow {
+		if !f(e, p) {
+			return false
+		}
+	}
+	for _, name := range r.engine {
+		if !slices.Contains(p.Engine, name) {
+			return false
+		}
+	}
+	if len(r.Apps) > 0 && r.Type != suricata.TypeDecoderEvent {
+		if p.App == "" || !slices.ContainsFunc(r.Apps, func(name string) bool { return appMatches(name, p.App) }) {
+			return false
+		}
+	}
+	switch r.Type {
+	case suricata.TypeIPOnly, suricata.TypeLikeIPOnly:
+		return p.Flow == nil || !p.Flow.Judged[p.Dir]
+	case suricata.TypeProtoOnly, suricata.TypeAppLayer:
+		return p.Flow == nil || !p.Flow.AppJudged[p.Dir]
+	}
+	return true
+}
+
+func (e *Engine) hasEvent(r *rule, p *Packet) bool {
+	for _, ev := range r.events {
+		if !p.Events.Has(ev) {
+			return false
+		}
+	}
+	return true
+}
+
+// headerMatches compares protocol, addresses and ports.
+func (e *Engine) headerMatches(r *rule, p *Packet) bool {
+	if p.Layer3 == decode.IPv4 && !r.IPv4 || p.Layer3 == decode.IPv6 && !r.IPv6 {
+		return false
+	}
+	if len(r.IPProtos) > 0 && !slices.Contains(r.IPProtos, uint8(p.Proto)) {
+		return false
+	}
+	src, dst := p.Src(), p.Dst()
+	return e.ends(r, src, p.SrcPort, dst, p.DstPort, p.Packet) || r.both && e.ends(r, dst, p.DstPort, src, p.SrcPort, p.Packet)
+}
+
+func (e *Engine) ends(r *rule, src netip.Addr, srcPort uint16, dst netip.Addr, dstPort uint16, p *decode.Packet) bool {
+	if hasPorts(p) && !(contains(r.SrcPort, srcPort) && contains(r.DstPort, dstPort)) {
+		return false
+	}
+	return (r.Src.Any() || r.Src.Contains(src)) && (r.Dst.Any() || r.Dst.Contains(dst))
+}
+
+type ports interface {
+	Any() bool
+	Contains(uint16) bool
+}
+
+func contains(p ports, port uint16) bool { return p.Any() || p.Contains(port) }
+
+func hasPorts(p *decode.Packet) bool {
+	return p.Proto == packet.ProtoTCP || p.Proto == packet.ProtoUDP || p.Proto == packet.ProtoSCTP
+}
+
+// chains evaluates a rule's buffers. It says whether the stream decided.
+func (e *Engine) chains(r *rule, p *Packet) (stream, ok bool) {
+	if len(r.chains) == 0 {
+		return false, true
+	}
+	payloadSeen := false
+	for i := range r.chains {
+		b := r.chains[i].Buffer
+		if b == suricata.BufPayload || r.programs[i] == nil {
+			payloadSeen = true
+			continue
+		}
+		e.header = e.header[:0]
+		data, has := header(p.Packet, b, e.header)
+		if !has || !e.run(r, i, match.Buffer{Data: data}) {
+			return false, false
+		}
+	}
+	if !payloadSeen {
+		return false, true
+	}
+	if r.wantsStream && len(p.Stream) > 0 {
+		data, at := p.Stream, p.StreamAt
+		if p.State != nil {
+			if end, again := p.State.matched[r.index]; again && end > at {
+				if end >= at+uint64(len(data)) {
+					data = nil
+				} else {
+					data, at = data[end-at:], end
+				}
+			}
+		}
+		if len(data) > 0 && e.payload(r, match.Buffer{Data: data, Offset: at}) {
+			return true, true
+		}
+	}
+	if r.wantsStream && !r.wantsPacket && p.InStream {
+		return false, false // The stream has it, or will.
+	}
+	if p.Flags&decode.NoPayloadInspection != 0 {
+		return false, false
+	}
+	return false, e.payload(r, match.Buffer{Data: p.Payload()})
+}
+
+// payload evaluates the chains on the payload.
+func (e *Engine) payload(r *rule, b match.Buffer) bool {
+	for i := range r.chains {
+		if r.chains[i].Buffer == suricata.BufPayload && r.programs[i] != nil && !e.run(r, i, b) {
+			return false
+		}
+	}
+	return true
+}
+
+func (e *Engine) run(r *rule, chain int, b match.Buffer) bool {
+	if need := len(r.Vars); len(e.state.Vars) < need {
+		e.state.Vars = make([]uint64, need)
+	}
+	before := e.state.Steps
+	ok := r.programs[chain].Match(b, &e.state)
+	e.Counters.Steps += uint64(e.state.Steps - before)
+	return ok
+}

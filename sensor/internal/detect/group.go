@@ -1,0 +1,113 @@
+package detect
+
+import (
+	"slices"
+
+	"github.com/hauberk/hauberk/packet"
+	"github.com/hauberk/hauberk/suricata"
+	"github.com/hauberk/hauberk/suricata/multi"
+)
+
+// group is the rules that packets of one protocol and direction may match.
+type group struct {
+	always  []*rule // Nothing to search for.
+	payload search  // By a pattern in the payload or the stream.
+	decode  []*rule // On events.
+}
+
+// search finds rules by their fast patterns.
+type search struct {
+	set     *multi.Set
+	rules   []*rule // By pattern.
+	negated []*rule // Candidates where their pattern is not found.
+	ofNeg   []int32 // By pattern: place in negated, or -1.
+	longest int     // Bytes of the longest pattern.
+}
+
+// group puts every rule where its packets will look for it.
+func (s *Ruleset) group() error {
+	type building struct {
+		patterns []multi.Pattern
+	}
+	var sets [protos][2]building
+	for _, r := range s.rules {
+		if r.Type == suricata.TypeAppTx {
+			continue
+		}
+		for _, at := range places(r) {
+			for dir := range 2 {
+				if !goes(r, dir) {
+					continue
+				}
+				g := &s.groups[at][dir]
+				switch {
+				case len(r.events) > 0 && len(r.chains) == 0:
+					g.decode = append(g.decode, r)
+				case r.Fast != nil && r.chains[r.Fast.Chain].Buffer == suricata.BufPayload && len(r.chains[r.Fast.Chain].Transforms) == 0:
+					b := &sets[at][dir]
+					b.patterns = append(b.patterns, multi.Pattern{Text: r.Fast.Bytes, Fold: r.Fast.NoCase})
+					g.payload.add(r)
+				default:
+					g.always = append(g.always, r)
+				}
+			}
+		}
+		if r.Type == suricata.TypeDecoderEvent {
+			s.decode.decode = append(s.decode.decode, r)
+		}
+	}
+	for at := range sets {
+		for dir := range sets[at] {
+			g := &s.groups[at][dir]
+			var err error
+			if g.payload.set, err = multi.Compile(sets[at][dir].patterns); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *search) add(r *rule) {
+	s.rules = append(s.rules, r)
+	s.longest = max(s.longest, len(r.Fast.Bytes))
+	if r.Fast.Negated {
+		s.ofNeg = append(s.ofNeg, int32(len(s.negated)))
+		s.negated = append(s.negated, r)
+	} else {
+		s.ofNeg = append(s.ofNeg, -1)
+	}
+}
+
+// places are the groups a rule belongs to.
+func places(r *rule) (list []proto) {
+	if r.Type == suricata.TypeDecoderEvent {
+		return nil // Apart, because broken packets have no protocol.
+	}
+	if len(r.IPProtos) == 0 {
+		return []proto{tcp, udp, icmp, other}
+	}
+	for _, number := range r.IPProtos {
+		at := other
+		switch packet.Proto(number) {
+		case packet.ProtoTCP:
+			at = tcp
+		case packet.ProtoUDP:
+			at = udp
+		case packet.ProtoICMPv4, packet.ProtoICMPv6:
+			at = icmp
+		}
+		if !slices.Contains(list, at) {
+			list = append(list, at)
+		}
+	}
+	return list
+}
+
+// goes says whether a rule may match packets of a direction.
+func goes(r *rule, dir int) bool {
+	if dir == 0 {
+		return r.Dir&suricata.ToServer != 0
+	}
+	return r.Dir&suricata.ToClient != 0
+}

@@ -1,0 +1,237 @@
+// Package detect says which rules match: a [Ruleset] is what a set of compiled
+// rules has become, an [Engine] applies it to the packets of one pipeline.
+//
+// Rules are evaluated in one order, that of Suricata: passing before dropping
+// before alerting, those that set flowbits before those that ask for them,
+// then by priority and as they were loaded. For a packet the engine finds the
+// candidates first (group.go: by protocol and direction, then by one search
+// for the fast patterns of all rules), and evaluates those (packet.go), with
+// early exit at the first condition that fails. What a rule does after it
+// matched (flowbits, thresholds) is in post.go.
+package detect
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/hauberk/hauberk/sensor/internal/decode"
+	"github.com/hauberk/hauberk/suricata"
+	"github.com/hauberk/hauberk/suricata/match"
+	"github.com/hauberk/hauberk/suricata/siteconf"
+)
+
+// rule is a compiled rule as the engine evaluates it.
+type rule struct {
+	*suricata.Compiled
+	index    int32 // In the order of evaluation.
+	programs []*match.Program
+	chains   []suricata.Chain
+	action   suricata.Verb
+	both     bool // <>: the header matches either way.
+	noAlert  bool
+	priority int
+	// wantsPacket: its payload conditions are of packets, not of the stream.
+	wantsPacket bool
+	wantsStream bool
+	events      []decode.Event
+	engine      []string // Events of detection and the app layer's beginnings.
+	packet      []packetCondition
+	flow        []flowCondition
+	after       []deed
+	filter      *limiter // detection_filter
+	limit       *limiter // threshold
+}
+
+// Alertable says whether an alert of the rule is told.
+func (r *rule) Alertable() bool { return !r.noAlert }
+
+// Ruleset is immutable.
+type Ruleset struct {
+	rules  []*rule
+	groups [protos][2]group
+	decode group // Rules on events of broken packets.
+	bits   names // Of flowbits.
+	ints   names
+	xbits  names
+	site   Site
+}
+
+// Site is what the files beside the rules say.
+type Site struct {
+	Thresholds []siteconf.Entry
+	Classes    siteconf.Classes
+	// MaxAlerts is how many alerts a packet has at most (packet-alert-max).
+	MaxAlerts int
+}
+
+// defaultPriority is that of a rule without a class.
+const defaultPriority = 3
+
+func (s *Site) priority(c *suricata.Compiled) int {
+	if c.Priority != 0 {
+		return c.Priority
+	}
+	if class, ok := s.Classes.Lookup(c.Classtype); ok {
+		return class.Priority
+	}
+	return defaultPriority
+}
+
+// names gives numbers to names.
+type names map[string]int
+
+func (n names) of(name string) int {
+	if i, ok := n[name]; ok {
+		return i
+	}
+	n[name] = len(n)
+	return len(n) - 1
+}
+
+// proto is what groups are made by.
+type proto uint8
+
+const (
+	tcp proto = iota
+	udp
+	icmp
+	other
+	protos
+)
+
+// Compile makes a ruleset. Rules it cannot apply are returned with their reason
+// and left out.
+func Compile(rules []*suricata.Compiled, site Site) (*Ruleset, []error) {
+	if site.MaxAlerts == 0 {
+		site.MaxAlerts = 15
+	}
+	s := &Ruleset{bits: names{}, ints: names{}, xbits: names{}, site: site}
+	var problems []error
+	for _, c := range rules {
+		r, err := s.rule(c)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s:%d: sid %d: %w", c.File, c.Line, c.SID, err))
+			continue
+		}
+		s.rules = append(s.rules, r)
+	}
+	s.order()
+	if err := s.group(); err != nil {
+		problems = append(problems, err)
+	}
+	return s, problems
+}
+
+// Len is how many rules there are.
+func (s *Ruleset) Len() int { return len(s.rules) }
+
+func (s *Ruleset) rule(c *suricata.Compiled) (*rule, error) {
+	r := &rule{Compiled: c, chains: c.Chains(), both: c.Way == suricata.Either, action: c.Actions[0].Verb}
+	r.priority = s.site.priority(c)
+	var err error
+	if r.programs, err = match.CompileRule(c); err != nil {
+		return nil, err
+	}
+	switch c.Type {
+	case suricata.TypePacket:
+		r.wantsPacket = true
+	case suricata.TypeStream:
+		r.wantsStream = true
+	case suricata.TypePacketStream:
+		r.wantsPacket, r.wantsStream = true, true
+	}
+	for _, o := range c.Events {
+		if err := r.addEvent(o); err != nil {
+			return nil, err
+		}
+	}
+	for _, o := range c.Packet {
+		f, err := packetConditionOf(o)
+		if err != nil {
+			return nil, err
+		}
+		r.packet = append(r.packet, f)
+	}
+	for _, o := range c.Flow {
+		f, err := s.flowConditionOf(o)
+		if err != nil {
+			return nil, err
+		}
+		r.flow = append(r.flow, f)
+	}
+	for _, o := range c.Post {
+		if err := s.addDeed(r, o); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func (r *rule) addEvent(o *suricata.Option) error {
+	name := o.Value.String()
+	switch o.Name {
+	case "decode-event", "engine-event":
+		e, ok := decode.EventByName("decoder." + name)
+		if !ok {
+			r.engine = append(r.engine, name)
+			return nil
+		}
+		r.events = append(r.events, e)
+	case "stream-event":
+		e, ok := decode.EventByName("stream." + name)
+		if !ok {
+			return fmt.Errorf("no such event %q", name)
+		}
+		r.events = append(r.events, e)
+	default: // app-layer-event
+		r.engine = append(r.engine, name)
+	}
+	return nil
+}
+
+// order sorts the rules into their order of evaluation.
+func (s *Ruleset) order() {
+	slices.SortStableFunc(s.rules, func(a, b *rule) int {
+		return cmp.Or(
+			cmp.Compare(actionRank(a.action), actionRank(b.action)),
+			cmp.Compare(a.bitRank(), b.bitRank()),
+			cmp.Compare(a.priority, b.priority),
+		)
+	})
+	for i, r := range s.rules {
+		r.index = int32(i)
+	}
+}
+
+func actionRank(v suricata.Verb) int {
+	switch v {
+	case suricata.Pass:
+		return 0
+	case suricata.Drop:
+		return 1
+	case suricata.Reject, suricata.RejectSrc, suricata.RejectDst, suricata.RejectBoth:
+		return 2
+	}
+	return 3
+}
+
+// bitRank puts rules that set flowbits before those that ask for them.
+func (r *rule) bitRank() int {
+	var sets, asks bool
+	for _, o := range r.Options {
+		if b, ok := o.Value.(*suricata.Bits); ok {
+			sets = sets || !b.Asks() && b.Cmd != "noalert"
+			asks = asks || b.Asks()
+		}
+	}
+	switch {
+	case sets && !asks:
+		return 0
+	case sets:
+		return 1
+	case asks:
+		return 2
+	}
+	return 3
+}

@@ -1,0 +1,560 @@
+// Package eve writes events as Suricata's EVE JSON has them: one object a
+// line, first what all events share, then what the kind of event adds. It
+// appends to a buffer and allocates nothing once that has its size.
+package eve
+
+import (
+	"encoding/base64"
+	"net/netip"
+	"time"
+
+	"github.com/hauberk/hauberk/packet"
+	"github.com/hauberk/hauberk/sensor/internal/decode"
+	"github.com/hauberk/hauberk/sensor/internal/flow"
+	"github.com/hauberk/hauberk/sensor/internal/jsonw"
+	"github.com/hauberk/hauberk/sensor/internal/stream"
+	"github.com/hauberk/hauberk/suricata"
+	"github.com/hauberk/hauberk/suricata/siteconf"
+)
+
+// Options are the settings of an eve-log output that all its types share.
+type Options struct {
+	CommunityID   bool
+	CommunitySeed uint16
+	Ethernet      bool
+	Suricata      bool   // "suricata_version" in every event
+	PcapFile      string // "pcap_filename", if wanted
+	Interface     string // "in_iface", live
+	// Alert has what an alert tells beside itself.
+	Payload, PayloadPrintable, Packet bool
+	PayloadMax                        int
+	Metadata                          bool // of the rule
+	Reference                         bool
+}
+
+// Encoder makes events. It is not safe for concurrent use.
+type Encoder struct {
+	w       jsonw.Writer
+	opts    Options
+	classes siteconf.Classes
+	scratch []byte
+}
+
+// New returns an encoder.
+func New(o Options, classes siteconf.Classes) *Encoder { return &Encoder{opts: o, classes: classes} }
+
+// Bytes are the events since Reset.
+func (e *Encoder) Bytes() []byte { return e.w.Bytes() }
+
+// Reset forgets the events.
+func (e *Encoder) Reset() { e.w.Reset(e.w.Bytes()[:0]) }
+
+// stampFormat is EVE's: microseconds and the zone without a colon.
+const stampFormat = "2006-01-02T15:04:05.000000-0700"
+
+func (e *Encoder) stamp(key string, ns int64) {
+	e.scratch = time.Unix(0, ns).UTC().AppendFormat(e.scratch[:0], stampFormat)
+	e.w.Text(key, e.scratch)
+}
+
+func (e *Encoder) addr(key string, a netip.Addr) {
+	if a.IsValid() {
+		e.scratch = appendAddr(e.scratch[:0], a)
+		e.w.Text(key, e.scratch)
+	}
+}
+
+// appendAddr writes IPv6 addresses in full, as EVE does.
+func appendAddr(out []byte, a netip.Addr) []byte {
+	if a.Is4() {
+		return a.AppendTo(out)
+	}
+	return append(out, a.StringExpanded()...)
+}
+
+// protoName is the transport in EVE's words.
+func protoName(p packet.Proto) string {
+	switch p {
+	case packet.ProtoTCP:
+		return "TCP"
+	case packet.ProtoUDP:
+		return "UDP"
+	case packet.ProtoICMPv4:
+		return "ICMP"
+	case packet.ProtoICMPv6:
+		return "IPv6-ICMP"
+	case packet.ProtoSCTP:
+		return "SCTP"
+	case packet.ProtoGRE:
+		return "GRE"
+	case packet.ProtoESP:
+		return "ESP"
+	case packet.ProtoAH:
+		return "AH"
+	case packet.ProtoIPv4:
+		return "IP-ENCAP"
+	case packet.ProtoIPv6:
+		return "IPV6"
+	case packet.ProtoIGMP:
+		return "IGMP"
+	}
+	return numbered(p)
+}
+
+func numbered(p packet.Proto) string {
+	const digits = "0123456789"
+	n := int(p)
+	return string([]byte{digits[n/100], digits[n/10%10], digits[n%10]})
+}
+
+// begin writes what events of a packet share, up to the event's own members.
+func (e *Encoder) begin(kind string, p *decode.Packet, f *flow.Flow, pseudo bool) {
+	e.w.Object("")
+	e.stamp("timestamp", p.Time)
+	if f != nil {
+		e.w.Uint("flow_id", f.ID)
+		if f.Parent != 0 {
+			e.w.Uint("parent_id", f.Parent)
+		}
+	}
+	if e.opts.Interface != "" {
+		e.w.String("in_iface", e.opts.Interface)
+	}
+	if !pseudo {
+		e.w.Uint("pcap_cnt", p.Number)
+	}
+	e.w.String("event_type", kind)
+	e.vlan(p.VLAN[:p.Tags])
+	src, dst := p.Src(), p.Dst()
+	e.ends(src, p.SrcPort, dst, p.DstPort, p.Proto)
+	if src.IsValid() {
+		e.w.String("proto", protoName(p.Proto))
+		e.version(src)
+	}
+	if p.Layer4 == decode.ICMPv4 || p.Layer4 == decode.ICMPv6 {
+		e.w.Uint("icmp_type", uint64(p.ICMP().Type()))
+		e.w.Uint("icmp_code", uint64(p.ICMP().Code()))
+	}
+	e.w.String("pkt_src", source(p, pseudo))
+	e.community(src, dst, p.Proto, p.SrcPort, p.DstPort)
+	if eth := p.Ethernet(); e.opts.Ethernet && eth != nil {
+		e.ethernet(eth)
+	}
+	e.tail()
+}
+
+// beginFlow writes what events of a flow share. Their time is that of the
+// sensor, which is past the flow's own.
+func (e *Encoder) beginFlow(kind string, now int64, f *flow.Flow, dir flow.Dir) {
+	e.w.Object("")
+	e.stamp("timestamp", now)
+	e.w.Uint("flow_id", f.ID)
+	if f.Parent != 0 {
+		e.w.Uint("parent_id", f.Parent)
+	}
+	if e.opts.Interface != "" {
+		e.w.String("in_iface", e.opts.Interface)
+	}
+	e.w.String("event_type", kind)
+	vlan := f.Key.VLAN()
+	n := 0
+	for n < len(vlan) && vlan[n] != 0 {
+		n++
+	}
+	e.vlan(vlan[:n])
+	src, dst := f.Client(), f.Server()
+	if dir == flow.ToClient {
+		src, dst = dst, src
+	}
+	e.ends(src.Addr(), src.Port(), dst.Addr(), dst.Port(), f.Proto())
+	e.w.String("proto", protoName(f.Proto()))
+	e.version(src.Addr())
+	if p := f.Proto(); p == packet.ProtoICMPv4 || p == packet.ProtoICMPv6 {
+		e.w.Uint("icmp_type", uint64(f.ICMPType))
+		e.w.Uint("icmp_code", uint64(f.ICMPCode))
+		if f.Packets[flow.ToClient] > 0 {
+			e.w.Uint("response_icmp_type", uint64(f.AnswerType))
+			e.w.Uint("response_icmp_code", uint64(f.AnswerCode))
+		}
+	}
+	e.community(src.Addr(), dst.Addr(), f.Proto(), src.Port(), dst.Port())
+	e.tail()
+}
+
+func (e *Encoder) tail() {
+	if e.opts.PcapFile != "" {
+		e.w.String("pcap_filename", e.opts.PcapFile)
+	}
+	if e.opts.Suricata {
+		e.w.String("suricata_version", suricata.Version)
+	}
+}
+
+func (e *Encoder) end() {
+	e.w.Close()
+	e.w.Newline()
+}
+
+func (e *Encoder) vlan(ids []uint16) {
+	if len(ids) == 0 {
+		return
+	}
+	e.w.Array("vlan")
+	for _, id := range ids {
+		e.w.Uint("", uint64(id))
+	}
+	e.w.Close()
+}
+
+func (e *Encoder) ends(src netip.Addr, srcPort uint16, dst netip.Addr, dstPort uint16, p packet.Proto) {
+	ports := p == packet.ProtoTCP || p == packet.ProtoUDP || p == packet.ProtoSCTP
+	e.addr("src_ip", src)
+	if ports {
+		e.w.Uint("src_port", uint64(srcPort))
+	}
+	e.addr("dest_ip", dst)
+	if ports {
+		e.w.Uint("dest_port", uint64(dstPort))
+	}
+}
+
+func (e *Encoder) version(a netip.Addr) {
+	if a.Is4() {
+		e.w.Uint("ip_v", 4)
+	} else {
+		e.w.Uint("ip_v", 6)
+	}
+}
+
+func (e *Encoder) community(src, dst netip.Addr, p packet.Proto, srcPort, dstPort uint16) {
+	if !e.opts.CommunityID || !src.IsValid() {
+		return
+	}
+	e.scratch = packet.AppendCommunityID(e.scratch[:0], e.opts.CommunitySeed, src, dst, p, srcPort, dstPort)
+	e.w.Text("community_id", e.scratch)
+}
+
+func (e *Encoder) ethernet(eth packet.Ethernet) {
+	src, dst := eth.Src(), eth.Dst()
+	e.w.Object("ether")
+	e.w.HexSep("src_mac", src[:], ":")
+	e.w.HexSep("dest_mac", dst[:], ":")
+	e.w.Close()
+}
+
+// source says where a packet came from.
+func source(p *decode.Packet, pseudo bool) string {
+	if pseudo {
+		return "stream (flow timeout)"
+	}
+	switch p.Source {
+	case decode.FromGRE:
+		return "gre tunnel"
+	case decode.FromIPv4, decode.FromIPv6:
+		if p.Layer3 == decode.IPv6 {
+			return "ipv6 tunnel"
+		}
+		return "ipv4 tunnel"
+	case decode.FromTeredo:
+		return "teredo tunnel"
+	case decode.FromVXLAN:
+		return "vxlan tunnel"
+	case decode.FromGeneve:
+		return "geneve tunnel"
+	case decode.FromDefrag:
+		return "defrag"
+	}
+	return "wire/pcap"
+}
+
+// FlowInfo is what an event tells of its flow.
+type FlowInfo struct {
+	App       string // "" while it is not known
+	AppFailed bool
+	TCP       stream.State
+}
+
+func (e *Encoder) app(i FlowInfo) {
+	switch {
+	case i.App != "":
+		e.w.String("app_proto", i.App)
+	case i.AppFailed:
+		e.w.String("app_proto", "failed")
+	}
+}
+
+// Flow writes the event of a flow that ended.
+func (e *Encoder) Flow(now int64, f *flow.Flow, reason flow.Reason, i FlowInfo) {
+	e.beginFlow("flow", now, f, flow.ToServer)
+	e.app(i)
+	e.w.Object("flow")
+	e.counts(f)
+	e.stamp("start", f.Start)
+	e.stamp("end", f.Last)
+	e.w.Int("age", f.Last/1e9-f.Start/1e9)
+	if f.Emergency {
+		e.w.Bool("emergency", true)
+	}
+	e.w.String("state", f.State.String())
+	e.w.String("reason", reason.String())
+	e.w.Bool("alerted", f.Alerted)
+	if f.Dropped {
+		e.w.String("action", "drop")
+	}
+	e.w.Close()
+	if f.Proto() == packet.ProtoTCP {
+		e.w.Object("tcp")
+		e.tcpFlags("tcp_flags", f.TCPFlags[0]|f.TCPFlags[1])
+		e.tcpFlags("tcp_flags_ts", f.TCPFlags[flow.ToServer])
+		e.tcpFlags("tcp_flags_tc", f.TCPFlags[flow.ToClient])
+		e.flagNames(f.TCPFlags[0] | f.TCPFlags[1])
+		if i.TCP != stream.None {
+			e.w.String("state", i.TCP.String())
+		}
+		e.w.Close()
+	}
+	e.end()
+}
+
+// Netflow writes a record for each direction of a flow that has packets.
+func (e *Encoder) Netflow(now int64, f *flow.Flow, i FlowInfo) {
+	for _, dir := range []flow.Dir{flow.ToServer, flow.ToClient} {
+		if f.Packets[dir] == 0 {
+			continue
+		}
+		e.beginFlow("netflow", now, f, dir)
+		e.app(i)
+		e.w.Object("netflow")
+		e.w.Uint("pkts", f.Packets[dir])
+		e.w.Uint("bytes", f.Bytes[dir])
+		e.stamp("start", f.Start)
+		e.stamp("end", f.Last)
+		e.w.Int("age", f.Last/1e9-f.Start/1e9)
+		e.w.Uint("min_ttl", uint64(f.MinTTL[dir]))
+		e.w.Uint("max_ttl", uint64(f.MaxTTL[dir]))
+		e.w.Close()
+		if f.Proto() == packet.ProtoTCP {
+			e.w.Object("tcp")
+			e.tcpFlags("tcp_flags", f.TCPFlags[dir])
+			e.flagNames(f.TCPFlags[dir])
+			e.w.Close()
+		}
+		e.end()
+	}
+}
+
+func (e *Encoder) counts(f *flow.Flow) {
+	e.w.Uint("pkts_toserver", f.Packets[flow.ToServer])
+	e.w.Uint("pkts_toclient", f.Packets[flow.ToClient])
+	e.w.Uint("bytes_toserver", f.Bytes[flow.ToServer])
+	e.w.Uint("bytes_toclient", f.Bytes[flow.ToClient])
+}
+
+func (e *Encoder) tcpFlags(key string, f packet.Flags) {
+	e.w.Hex(key, []byte{byte(f)})
+}
+
+func (e *Encoder) flagNames(f packet.Flags) {
+	for _, flag := range [...]struct {
+		bit  packet.Flags
+		name string
+	}{{packet.SYN, "syn"}, {packet.FIN, "fin"}, {packet.RST, "rst"}, {packet.PSH, "psh"}, {packet.ACK, "ack"}, {packet.URG, "urg"}, {packet.ECE, "ecn"}, {packet.CWR, "cwr"}} {
+		if f.Has(flag.bit) {
+			e.w.Bool(flag.name, true)
+		}
+	}
+}
+
+// AlertInfo is an alert with what is known around it.
+type AlertInfo struct {
+	Rule    *suricata.Compiled
+	Blocked bool
+	Tx      int64 // -1: in none.
+	Stream  bool
+	Dir     flow.Dir
+	Payload []byte
+	Pseudo  bool
+	Link    packet.LinkType
+	FlowInfo
+	// AppendTx writes the transaction; nil: there is none.
+	AppendTx func(w *jsonw.Writer)
+}
+
+// Alert writes an alert.
+func (e *Encoder) Alert(p *decode.Packet, f *flow.Flow, a *AlertInfo) {
+	e.begin("alert", p, f, a.Pseudo)
+	if a.Tx >= 0 {
+		e.w.Int("tx_id", a.Tx)
+	}
+	e.alert(p, a)
+	if a.AppendTx != nil {
+		a.AppendTx(&e.w)
+	}
+	e.app(a.FlowInfo)
+	if f != nil {
+		e.direction(a.Dir)
+		e.w.Object("flow")
+		e.counts(f)
+		e.stamp("start", f.Start)
+		c, s := f.Client(), f.Server()
+		e.ends(c.Addr(), c.Port(), s.Addr(), s.Port(), f.Proto())
+		e.w.Close()
+	}
+	e.evidence(p, a)
+	e.end()
+}
+
+func (e *Encoder) direction(d flow.Dir) {
+	if d == flow.ToServer {
+		e.w.String("direction", "to_server")
+	} else {
+		e.w.String("direction", "to_client")
+	}
+}
+
+func (e *Encoder) alert(p *decode.Packet, a *AlertInfo) {
+	r := a.Rule
+	e.w.Object("alert")
+	if a.Blocked {
+		e.w.String("action", "blocked")
+	} else {
+		e.w.String("action", "allowed")
+	}
+	e.w.Uint("gid", uint64(max(r.GID, 1)))
+	e.w.Uint("signature_id", uint64(r.SID))
+	e.w.Uint("rev", uint64(r.Rev))
+	e.w.String("signature", r.Msg)
+	class, priority := e.class(r)
+	e.w.String("category", class)
+	e.w.Int("severity", int64(priority))
+	e.target(p, r)
+	if e.opts.Metadata {
+		e.metadata(r)
+	}
+	if e.opts.Reference {
+		e.references(r)
+	}
+	e.w.Close()
+}
+
+func (e *Encoder) class(r *suricata.Compiled) (name string, priority int) {
+	priority = 3
+	if c, ok := e.classes.Lookup(r.Classtype); ok {
+		name, priority = c.Description, c.Priority
+	}
+	if r.Priority != 0 {
+		priority = r.Priority
+	}
+	return name, priority
+}
+
+// target says which end is attacked, if the rule knows.
+func (e *Encoder) target(p *decode.Packet, r *suricata.Compiled) {
+	o := r.Find("target")
+	if o == nil {
+		return
+	}
+	attacker, target := "source", "target"
+	if o.Value.String() == "src_ip" {
+		attacker, target = target, attacker
+	}
+	for _, end := range []struct {
+		key  string
+		ip   netip.Addr
+		port uint16
+	}{{attacker, p.Src(), p.SrcPort}, {target, p.Dst(), p.DstPort}} {
+		e.w.Object(end.key)
+		e.addr("ip", end.ip)
+		if p.Proto == packet.ProtoTCP || p.Proto == packet.ProtoUDP || p.Proto == packet.ProtoSCTP {
+			e.w.Uint("port", uint64(end.port))
+		}
+		e.w.Close()
+	}
+}
+
+func (e *Encoder) metadata(r *suricata.Compiled) {
+	var pairs suricata.Metadata
+	for i := range r.Options {
+		if m, ok := r.Options[i].Value.(suricata.Metadata); ok {
+			pairs = append(pairs, m...)
+		}
+	}
+	if len(pairs) == 0 {
+		return
+	}
+	e.w.Object("metadata")
+	for i, p := range pairs {
+		first := true
+		for _, before := range pairs[:i] {
+			first = first && before.Key != p.Key
+		}
+		if !first {
+			continue
+		}
+		e.w.Array(p.Key)
+		for _, q := range pairs[i:] {
+			if q.Key == p.Key {
+				e.w.String("", q.Value)
+			}
+		}
+		e.w.Close()
+	}
+	e.w.Close()
+}
+
+func (e *Encoder) references(r *suricata.Compiled) {
+	open := false
+	for i := range r.Options {
+		if ref, ok := r.Options[i].Value.(suricata.Reference); ok {
+			if !open {
+				open = true
+				e.w.Array("references")
+			}
+			e.w.String("", ref.String())
+		}
+	}
+	if open {
+		e.w.Close()
+	}
+}
+
+// evidence writes the bytes an alert is about.
+func (e *Encoder) evidence(p *decode.Packet, a *AlertInfo) {
+	payload := a.Payload
+	if e.opts.PayloadMax > 0 && len(payload) > e.opts.PayloadMax {
+		payload = payload[:e.opts.PayloadMax]
+	}
+	if e.opts.Payload && len(payload) > 0 {
+		e.w.Base64("payload", payload)
+	}
+	if e.opts.PayloadPrintable && len(payload) > 0 {
+		e.w.Printable("payload_printable", payload)
+	}
+	if e.opts.Payload || e.opts.PayloadPrintable {
+		n := uint64(0)
+		if a.Stream {
+			n = 1
+		}
+		e.w.Uint("stream", n)
+	}
+	if e.opts.Packet && !a.Pseudo {
+		e.w.String("packet", base64.StdEncoding.EncodeToString(p.Data))
+		e.w.Object("packet_info")
+		e.w.Uint("linktype", uint64(a.Link))
+		e.w.Close()
+	}
+}
+
+// Anomaly writes what is wrong with a packet.
+func (e *Encoder) Anomaly(p *decode.Packet, f *flow.Flow, ev decode.Event) {
+	e.begin("anomaly", p, f, false)
+	e.w.Object("anomaly")
+	if ev.Stream() {
+		e.w.String("type", "stream")
+	} else {
+		e.w.String("type", "decode")
+	}
+	e.w.String("event", ev.String())
+	e.w.Close()
+	e.end()
+}

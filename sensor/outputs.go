@@ -1,0 +1,277 @@
+package sensor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/hauberk/hauberk/packet"
+	"github.com/hauberk/hauberk/sensor/internal/decode"
+	"github.com/hauberk/hauberk/sensor/internal/eve"
+	"github.com/hauberk/hauberk/sensor/internal/flow"
+	"github.com/hauberk/hauberk/sensor/internal/yamlconf"
+	"github.com/hauberk/hauberk/suricata"
+	"github.com/hauberk/hauberk/suricata/siteconf"
+)
+
+// outputs are the logs a sensor writes.
+type outputs struct {
+	eve   []*eveLog
+	fast  []*logFile
+	stats []*logFile
+}
+
+// logFile is a file that is written in large pieces.
+type logFile struct {
+	path string
+	file *os.File
+	buf  []byte
+}
+
+// flushAt is how much of a log waits in memory.
+const flushAt = 64 << 10
+
+func openLog(path string, appending bool) (*logFile, error) {
+	mode := os.O_CREATE | os.O_WRONLY | os.O_TRUNC
+	if appending {
+		mode = os.O_CREATE | os.O_WRONLY | os.O_APPEND
+	}
+	f, err := os.OpenFile(path, mode, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	return &logFile{path: path, file: f}, nil
+}
+
+func (l *logFile) write(b []byte) error {
+	l.buf = append(l.buf, b...)
+	if len(l.buf) < flushAt {
+		return nil
+	}
+	return l.flush()
+}
+
+func (l *logFile) flush() error {
+	if len(l.buf) == 0 {
+		return nil
+	}
+	_, err := l.file.Write(l.buf)
+	l.buf = l.buf[:0]
+	if err != nil {
+		return fmt.Errorf("write log %s: %w", l.path, err)
+	}
+	return nil
+}
+
+func (l *logFile) close() error { return errors.Join(l.flush(), l.file.Close()) }
+
+// eveLog is one eve-log output.
+type eveLog struct {
+	*logFile
+	encoder *eve.Encoder
+	types   map[string]*yamlconf.Node // Those that are on, nil where a type has no settings.
+	anomaly struct{ decode, stream, app bool }
+	stats   struct{ totals, threads, zero bool }
+	// pcapFile: events name the capture they are from.
+	pcapFile bool
+}
+
+func (l *eveLog) wants(kind string) bool { _, ok := l.types[kind]; return ok }
+
+// flush hands what the encoder made to the file.
+func (l *eveLog) drain() error {
+	err := l.write(l.encoder.Bytes())
+	l.encoder.Reset()
+	return err
+}
+
+// openOutputs opens what the section outputs asks for, below the log folder.
+func openOutputs(tree *yamlconf.Tree, dir string, classes siteconf.Classes, capture string) (o *outputs, err error) {
+	o = &outputs{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, o.close())
+		}
+	}()
+	list := tree.Node("outputs")
+	if list == nil {
+		return o, nil
+	}
+	for _, item := range list.Children {
+		for _, n := range item.Children {
+			if !yamlconf.IsTrue(value(n, "enabled", "yes")) {
+				continue
+			}
+			if err := o.open(n, dir, classes, capture); err != nil {
+				return o, err
+			}
+		}
+	}
+	return o, nil
+}
+
+func value(n *yamlconf.Node, path, def string) string {
+	if c := n.Lookup(path); c != nil && !c.Null {
+		return c.Value
+	}
+	return def
+}
+
+func (o *outputs) open(n *yamlconf.Node, dir string, classes siteconf.Classes, capture string) error {
+	appending := yamlconf.IsTrue(value(n, "append", "yes"))
+	path := func(def string) string {
+		name := value(n, "filename", def)
+		if filepath.IsAbs(name) {
+			return name
+		}
+		return filepath.Join(dir, name)
+	}
+	switch n.Name {
+	case "eve-log":
+		l, err := openLog(path("eve.json"), appending)
+		if err != nil {
+			return err
+		}
+		o.eve = append(o.eve, newEveLog(n, l, classes, capture))
+	case "fast":
+		l, err := openLog(path("fast.log"), appending)
+		if err != nil {
+			return err
+		}
+		o.fast = append(o.fast, l)
+	case "stats":
+		l, err := openLog(path("stats.log"), appending)
+		if err != nil {
+			return err
+		}
+		o.stats = append(o.stats, l)
+	}
+	return nil
+}
+
+func newEveLog(n *yamlconf.Node, l *logFile, classes siteconf.Classes, capture string) *eveLog {
+	on := func(path string, def bool) bool {
+		text := "no"
+		if def {
+			text = "yes"
+		}
+		return yamlconf.IsTrue(value(n, path, text))
+	}
+	e := &eveLog{logFile: l, types: map[string]*yamlconf.Node{}, pcapFile: on("pcap-file", false)}
+	opts := eve.Options{
+		CommunityID: on("community-id", false), Ethernet: on("ethernet", false), Suricata: on("suricata-version", false),
+		Metadata: true, PayloadMax: 4 << 10,
+	}
+	if seed, err := strconv.ParseUint(value(n, "community-id-seed", "0"), 10, 16); err == nil {
+		opts.CommunitySeed = uint16(seed)
+	}
+	if e.pcapFile {
+		opts.PcapFile = capture
+	}
+	if types := n.Lookup("types"); types != nil {
+		for _, t := range types.Children {
+			e.addType(t, &opts)
+		}
+	}
+	e.encoder = eve.New(opts, classes)
+	return e
+}
+
+// addType takes an entry of types: a name, or a name with settings.
+func (e *eveLog) addType(t *yamlconf.Node, opts *eve.Options) {
+	if len(t.Children) == 0 {
+		e.types[t.Value] = nil
+		e.defaults(t.Value)
+		return
+	}
+	for _, n := range t.Children {
+		if !yamlconf.IsTrue(value(n, "enabled", "yes")) {
+			continue
+		}
+		e.types[n.Name] = n
+		e.defaults(n.Name)
+		on := func(key, def string) bool { return yamlconf.IsTrue(value(n, key, def)) }
+		switch n.Name {
+		case "alert":
+			opts.Payload, opts.PayloadPrintable, opts.Packet = on("payload", "no"), on("payload-printable", "no"), on("packet", "no")
+			opts.Metadata = on("metadata.rule.metadata", "yes") && on("metadata", "yes")
+			opts.Reference = on("metadata.rule.reference", "no")
+		case "anomaly":
+			e.anomaly.decode, e.anomaly.stream, e.anomaly.app = on("types.decode", "no"), on("types.stream", "no"), on("types.applayer", "yes")
+		case "stats":
+			e.stats.totals, e.stats.threads, e.stats.zero = on("totals", "yes"), on("threads", "no"), on("null-values", "yes")
+		}
+	}
+}
+
+func (e *eveLog) defaults(kind string) {
+	switch kind {
+	case "anomaly":
+		e.anomaly.app = true
+	case "stats":
+		e.stats.totals, e.stats.zero = true, true
+	}
+}
+
+func (o *outputs) close() error {
+	var errs []error
+	for _, l := range o.eve {
+		errs = append(errs, l.drain(), l.close())
+	}
+	for _, l := range append(o.fast, o.stats...) {
+		errs = append(errs, l.close())
+	}
+	return errors.Join(errs...)
+}
+
+// drain hands the events of a packet to the files.
+func (o *outputs) drain() error {
+	var errs []error
+	for _, l := range o.eve {
+		if err := l.drain(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// appendFast appends the line of fast.log for an alert.
+func appendFast(out []byte, p *decode.Packet, r *suricata.Compiled, class string, priority int, dropped bool) []byte {
+	out = appendFastTime(out, p.Time)
+	out = append(out, "  "...)
+	if dropped {
+		out = append(out, "[Drop] "...)
+	}
+	out = fmt.Appendf(out, "[**] [%d:%d:%d] %s [**] [Classification: %s] [Priority: %d] ", max(r.GID, 1), r.SID, r.Rev, r.Msg, class, priority)
+	if !p.Src().IsValid() {
+		return append(out, "[**] [Raw pkt]\n"...)
+	}
+	return fmt.Appendf(out, "{%s} %s:%d -> %s:%d\n", fastProto(p.Proto), p.Src(), p.SrcPort, p.Dst(), p.DstPort)
+}
+
+func fastProto(p packet.Proto) string {
+	switch p {
+	case packet.ProtoTCP:
+		return "TCP"
+	case packet.ProtoUDP:
+		return "UDP"
+	case packet.ProtoICMPv4:
+		return "ICMP"
+	case packet.ProtoICMPv6:
+		return "IPv6-ICMP"
+	case packet.ProtoSCTP:
+		return "SCTP"
+	}
+	return fmt.Sprintf("PROTO:%03d", p)
+}
+
+// endOf says how a flow's connection stands, for its event.
+func (pl *pipeline) endOf(f *flow.Flow) eve.FlowInfo {
+	i := eve.FlowInfo{}
+	if f.Proto() == packet.ProtoTCP {
+		i.TCP = pl.tracker.StateOf(f)
+	}
+	return i
+}

@@ -1,0 +1,311 @@
+package sensor
+
+import (
+	"time"
+
+	"github.com/hauberk/hauberk/packet"
+	"github.com/hauberk/hauberk/packet/seqnum"
+	"github.com/hauberk/hauberk/sensor/internal/decode"
+	"github.com/hauberk/hauberk/sensor/internal/detect"
+	"github.com/hauberk/hauberk/sensor/internal/eve"
+	"github.com/hauberk/hauberk/sensor/internal/flow"
+	"github.com/hauberk/hauberk/sensor/internal/flow/slab"
+	"github.com/hauberk/hauberk/sensor/internal/stream"
+	"github.com/hauberk/hauberk/suricata/siteconf"
+)
+
+// The way of a packet through a pipeline, all of it in one goroutine:
+//
+//	decode    bytes -> packets, inner before outer; events
+//	flow      packet -> flow and direction
+//	stream    segment -> state of the connection; bytes in order, when acknowledged
+//	detect    packet and stream -> rules that match
+//	log       alerts, anomalies; at its end, the flow
+
+// pipeline is everything that follows one share of the flows.
+type pipeline struct {
+	decoder *decode.Decoder
+	flows   *flow.Table
+	tracker *stream.Tracker
+	engine  *detect.Engine // nil: rules are not wanted.
+	out     *outputs
+	classes siteconf.Classes
+
+	settings  settings
+	checksums bool // Those of this capture count.
+	batch     decode.Batch
+	own       decode.Batch // For packets made at the end of flows.
+	link      packet.LinkType
+	beside    []*beside // By index of the flow.
+	now       int64
+	first     int64
+	fastLine  []byte
+	err       error // The first of writing logs.
+	packets   uint64
+	alerts    uint64
+	badSums   uint64
+	streamBad uint64
+}
+
+// beside is what the layers keep of a flow beside the table.
+type beside struct {
+	owner  slab.Handle
+	detect detect.FlowState
+	raw    [2]window
+}
+
+// window is the end of a direction's stream, for rules on it.
+type window struct {
+	data  []byte
+	at    uint64 // Offset of data.
+	fresh uint64 // What follows was not inspected.
+}
+
+// rawOverlap is how much of what was inspected is kept, so that a text that
+// lies across two deliveries is found.
+const rawOverlap = 2560
+
+func (w *window) end() uint64 { return w.at + uint64(len(w.data)) }
+
+func (w *window) add(data []byte) { w.data = append(w.data, data...) }
+
+// gap forgets what is before a gap: no text lies across one.
+func (w *window) gap(to uint64) { w.data, w.at, w.fresh = w.data[:0], to, to }
+
+// inspected keeps the end for next time.
+func (w *window) inspected() {
+	w.fresh = w.end()
+	if drop := len(w.data) - rawOverlap; drop > 0 {
+		w.data = w.data[:copy(w.data, w.data[drop:])]
+		w.at += uint64(drop)
+	}
+}
+
+func newPipeline(s settings, rules *detect.Ruleset, classes siteconf.Classes, out *outputs) *pipeline {
+	pl := &pipeline{settings: s, decoder: decode.New(s.decode), out: out, classes: classes, checksums: s.pcapChecksums != "no"}
+	pl.flows = flow.NewTable(s.flow, pl.flowEnds)
+	pl.tracker = stream.New(s.stream, pl.flows, pl)
+	if rules != nil {
+		pl.engine = detect.NewEngine(rules)
+	}
+	return pl
+}
+
+// take follows one captured packet.
+func (pl *pipeline) take(link packet.LinkType, number uint64, at int64, data []byte) error {
+	if pl.first == 0 {
+		pl.first = at
+	}
+	pl.now = max(pl.now, at)
+	pl.link = link
+	pl.packets++
+	pl.batch.Reset()
+	pl.decoder.Decode(&pl.batch, link, number, at, 0, data)
+	pl.flows.Advance(pl.now)
+	for _, p := range pl.batch.Packets {
+		pl.packet(p)
+	}
+	if err := pl.out.drain(); err != nil && pl.err == nil {
+		pl.err = err
+	}
+	return pl.err
+}
+
+// packet follows one decoded packet.
+func (pl *pipeline) packet(p *decode.Packet) {
+	in := detect.Packet{Packet: p}
+	if p.Flags&decode.WantsFlow != 0 {
+		pl.flow(&in)
+	}
+	pl.inspect(&in, false)
+	pl.anomalies(p, in.Flow)
+}
+
+// flow finds the packet's flow and moves it.
+func (pl *pipeline) flow(in *detect.Packet) {
+	p := in.Packet
+	if p.Layer4 == decode.TCP {
+		if f := pl.flows.Find(p.Key); f != nil && pl.tracker.Reuses(f, p) {
+			pl.flows.End(f, flow.Reused)
+		}
+	}
+	f, dir := pl.flows.Take(p)
+	if f == nil {
+		return
+	}
+	c := pl.of(f)
+	in.Flow, in.Dir, in.State = f, dir, &c.detect
+	if p.Layer4 != decode.TCP {
+		in.Established = f.State != flow.New
+		return
+	}
+	if pl.settings.streamChecksums && pl.checksums && !p.ChecksumOK() {
+		pl.streamBad++
+		in.Established = pl.tracker.StateOf(f) >= stream.Established
+		return
+	}
+	r := pl.tracker.Take(f, dir, p)
+	in.Dir = f.Dir(p) // Midstream, it may have been turned around.
+	in.Established, in.InStream = r.Established, r.InStream
+	in.Sizes = pl.tracker.Sizes(f)
+	if w := &c.raw[in.Dir]; w.end() > w.fresh {
+		in.Stream, in.StreamAt, in.StreamNew = w.data, w.at, w.fresh
+	}
+}
+
+func (pl *pipeline) of(f *flow.Flow) *beside {
+	i := int(f.Handle.Index())
+	for i >= len(pl.beside) {
+		pl.beside = append(pl.beside, nil)
+	}
+	c := pl.beside[i]
+	if c == nil || c.owner != f.Handle {
+		c = &beside{owner: f.Handle}
+		pl.beside[i] = c
+	}
+	return c
+}
+
+// inspect judges a packet and logs what matched.
+func (pl *pipeline) inspect(in *detect.Packet, pseudo bool) {
+	if pl.engine == nil {
+		return
+	}
+	for _, a := range pl.engine.Inspect(in) {
+		if !a.Silent {
+			pl.alert(in, &a, pseudo)
+		}
+	}
+	if in.Flow != nil && len(in.Stream) > 0 {
+		pl.of(in.Flow).raw[in.Dir].inspected()
+	}
+}
+
+func (pl *pipeline) alert(in *detect.Packet, a *detect.Alert, pseudo bool) {
+	pl.alerts++
+	info := eve.AlertInfo{Rule: a.Rule, Tx: a.Tx, Stream: a.Stream, Dir: in.Dir, Payload: in.Payload(), Pseudo: pseudo, Link: pl.link}
+	if a.Stream {
+		info.Payload = in.Stream
+	}
+	for _, l := range pl.out.eve {
+		if l.wants("alert") {
+			l.encoder.Alert(in.Packet, in.Flow, &info)
+		}
+	}
+	if len(pl.out.fast) > 0 {
+		class, priority := pl.class(a)
+		pl.fastLine = appendFast(pl.fastLine[:0], in.Packet, a.Rule, class, priority, false)
+		for _, l := range pl.out.fast {
+			pl.keep(l.write(pl.fastLine))
+		}
+	}
+}
+
+// class is what fast.log says of a rule's class.
+func (pl *pipeline) class(a *detect.Alert) (string, int) {
+	class, priority := "(null)", a.Rule.Priority
+	if c, ok := pl.classes.Lookup(a.Rule.Classtype); ok {
+		class = c.Description
+		if priority == 0 {
+			priority = c.Priority
+		}
+	}
+	if priority == 0 {
+		priority = 3
+	}
+	return class, priority
+}
+
+func (pl *pipeline) keep(err error) {
+	if pl.err == nil {
+		pl.err = err
+	}
+}
+
+func (pl *pipeline) anomalies(p *decode.Packet, f *flow.Flow) {
+	if p.Events.Empty() {
+		return
+	}
+	for _, l := range pl.out.eve {
+		if !l.wants("anomaly") {
+			continue
+		}
+		var list [8]decode.Event
+		for _, ev := range p.Events.Append(list[:0]) {
+			if ev.Stream() && l.anomaly.stream || !ev.Stream() && l.anomaly.decode {
+				l.encoder.Anomaly(p, f, ev)
+			}
+		}
+	}
+}
+
+// StreamData implements stream.Sink.
+func (pl *pipeline) StreamData(f *flow.Flow, dir flow.Dir, _ uint64, data []byte) {
+	pl.of(f).raw[dir].add(data)
+}
+
+// StreamGap implements stream.Sink.
+func (pl *pipeline) StreamGap(f *flow.Flow, dir flow.Dir, offset, size uint64) {
+	pl.of(f).raw[dir].gap(offset + size)
+}
+
+// StreamEnd implements stream.Sink.
+func (pl *pipeline) StreamEnd(*flow.Flow, flow.Dir) {}
+
+// flowEnds judges what was not acknowledged, logs the flow, and forgets it.
+func (pl *pipeline) flowEnds(f *flow.Flow, reason flow.Reason) {
+	c := pl.of(f)
+	info := pl.endOf(f)
+	if f.Proto() == packet.ProtoTCP {
+		pl.tracker.Finish(f)
+		for _, dir := range []flow.Dir{flow.ToServer, flow.ToClient} {
+			if w := &c.raw[dir]; w.end() > w.fresh {
+				pl.inspectRest(f, c, dir)
+			}
+		}
+	}
+	for _, l := range pl.out.eve {
+		if l.wants("flow") {
+			l.encoder.Flow(pl.now, f, reason, info)
+		}
+		if l.wants("netflow") {
+			l.encoder.Netflow(pl.now, f, info)
+		}
+	}
+	pl.beside[f.Handle.Index()] = nil
+}
+
+// inspectRest judges the end of a stream as a packet of the flow would have it.
+func (pl *pipeline) inspectRest(f *flow.Flow, c *beside, dir flow.Dir) {
+	from, to := f.Client(), f.Server()
+	if dir == flow.ToClient {
+		from, to = to, from
+	}
+	src, dst := from.Addr().AsSlice(), to.Addr().AsSlice()
+	segment := packet.AppendTCP(nil, src, dst, &packet.Segment{SrcPort: from.Port(), DstPort: to.Port(), Seq: seqnum.Value(1), Ack: seqnum.Value(1), Flags: packet.ACK})
+	data := append(packet.AppendIP(nil, src, dst, packet.ProtoTCP, 64, 0, len(segment)), segment...)
+	pl.own.Reset()
+	decode.New(pl.settings.decode).Decode(&pl.own, packet.LinkRaw, 0, pl.now, 0, data)
+	w := &c.raw[dir]
+	in := detect.Packet{
+		Packet: pl.own.Packets[0], Flow: f, State: &c.detect, Dir: dir, Established: true,
+		Stream: w.data, StreamAt: w.at, StreamNew: w.fresh, Sizes: pl.tracker.Sizes(f),
+	}
+	pl.inspect(&in, true)
+}
+
+// finish ends all flows and writes the last statistics.
+func (pl *pipeline) finish() error {
+	pl.flows.Drain()
+	counters := pl.counters()
+	for _, l := range pl.out.eve {
+		if l.wants("stats") {
+			l.encoder.Stats(pl.now, (pl.now-pl.first)/int64(time.Second), counters)
+		}
+	}
+	pl.keep(pl.out.drain())
+	for _, l := range pl.out.stats {
+		pl.keep(l.write(appendStats(nil, pl.now, (pl.now-pl.first)/int64(time.Second), counters)))
+	}
+	return pl.err
+}
