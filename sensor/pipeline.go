@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/hauberk/hauberk/packet"
-	"github.com/hauberk/hauberk/packet/seqnum"
+	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/sensor/internal/decode"
 	"github.com/hauberk/hauberk/sensor/internal/detect"
 	"github.com/hauberk/hauberk/sensor/internal/eve"
@@ -24,12 +24,13 @@ import (
 
 // pipeline is everything that follows one share of the flows.
 type pipeline struct {
-	decoder *decode.Decoder
-	flows   *flow.Table
-	tracker *stream.Tracker
-	engine  *detect.Engine // nil: rules are not wanted.
-	out     *outputs
-	classes siteconf.Classes
+	decoder  *decode.Decoder
+	flows    *flow.Table
+	tracker  *stream.Tracker
+	engine   *detect.Engine // nil: rules are not wanted.
+	out      *outputs
+	classes  siteconf.Classes
+	registry *app.Registry
 
 	settings  settings
 	checksums bool // Those of this capture count.
@@ -43,7 +44,6 @@ type pipeline struct {
 	err       error // The first of writing logs.
 	packets   uint64
 	alerts    uint64
-	badSums   uint64
 	streamBad uint64
 }
 
@@ -51,6 +51,7 @@ type pipeline struct {
 type beside struct {
 	owner  slab.Handle
 	detect detect.FlowState
+	app    *app.Session // nil until there are bytes.
 	raw    [2]window
 }
 
@@ -81,8 +82,8 @@ func (w *window) inspected() {
 	}
 }
 
-func newPipeline(s settings, rules *detect.Ruleset, classes siteconf.Classes, out *outputs) *pipeline {
-	pl := &pipeline{settings: s, decoder: decode.New(s.decode), out: out, classes: classes, checksums: s.pcapChecksums != "no"}
+func newPipeline(s settings, registry *app.Registry, rules *detect.Ruleset, classes siteconf.Classes, out *outputs) *pipeline {
+	pl := &pipeline{settings: s, decoder: decode.New(s.decode), out: out, classes: classes, checksums: s.pcapChecksums != "no", registry: registry}
 	pl.flows = flow.NewTable(s.flow, pl.flowEnds)
 	pl.tracker = stream.New(s.stream, pl.flows, pl)
 	if rules != nil {
@@ -137,8 +138,13 @@ func (pl *pipeline) flow(in *detect.Packet) {
 	in.Flow, in.Dir, in.State = f, dir, &c.detect
 	if p.Layer4 != decode.TCP {
 		in.Established = f.State != flow.New
+		if p.Layer4 == decode.UDP && len(p.Payload()) > 0 {
+			pl.session(f).Data(app.Dir(dir), 0, p.Payload(), p.Time)
+		}
+		c.known(in)
 		return
 	}
+	defer c.known(in)
 	if pl.settings.streamChecksums && pl.checksums && !p.ChecksumOK() {
 		pl.streamBad++
 		in.Established = pl.tracker.StateOf(f) >= stream.Established
@@ -166,26 +172,42 @@ func (pl *pipeline) of(f *flow.Flow) *beside {
 	return c
 }
 
-// inspect judges a packet and logs what matched.
+// inspect judges a packet and its flow's transactions and logs what matched.
 func (pl *pipeline) inspect(in *detect.Packet, pseudo bool) {
-	if pl.engine == nil {
+	if pl.engine != nil {
+		pl.told(in, pl.engine.Inspect(in), nil, pseudo)
+	}
+	if in.Flow == nil {
 		return
 	}
-	for _, a := range pl.engine.Inspect(in) {
-		if !a.Silent {
-			pl.alert(in, &a, pseudo)
-		}
-	}
-	if in.Flow != nil && len(in.Stream) > 0 {
-		pl.of(in.Flow).raw[in.Dir].inspected()
+	b := pl.of(in.Flow)
+	pl.transactions(in, b, pseudo)
+	if len(in.Stream) > 0 {
+		b.raw[in.Dir].inspected()
 	}
 }
 
-func (pl *pipeline) alert(in *detect.Packet, a *detect.Alert, pseudo bool) {
+// told logs the alerts that are not silent.
+func (pl *pipeline) told(in *detect.Packet, alerts []detect.Alert, tx app.Tx, pseudo bool) {
+	for i := range alerts {
+		if !alerts[i].Silent {
+			pl.alert(in, &alerts[i], tx, pseudo)
+		}
+	}
+}
+
+func (pl *pipeline) alert(in *detect.Packet, a *detect.Alert, tx app.Tx, pseudo bool) {
 	pl.alerts++
 	info := eve.AlertInfo{Rule: a.Rule, Tx: a.Tx, Stream: a.Stream, Dir: in.Dir, Payload: in.Payload(), Pseudo: pseudo, Link: pl.link}
 	if a.Stream {
 		info.Payload = in.Stream
+	}
+	if in.Flow != nil {
+		b := pl.of(in.Flow)
+		b.appInfo(&info.FlowInfo)
+		if tx != nil {
+			info.AppendTx = pl.members(b.app.Protocol(), tx)
+		}
 	}
 	for _, l := range pl.out.eve {
 		if l.wants("alert") {
@@ -240,30 +262,45 @@ func (pl *pipeline) anomalies(p *decode.Packet, f *flow.Flow) {
 }
 
 // StreamData implements stream.Sink.
-func (pl *pipeline) StreamData(f *flow.Flow, dir flow.Dir, _ uint64, data []byte) {
+func (pl *pipeline) StreamData(f *flow.Flow, dir flow.Dir, offset uint64, data []byte) {
 	pl.of(f).raw[dir].add(data)
+	pl.session(f).Data(app.Dir(dir), offset, data, pl.now)
 }
 
 // StreamGap implements stream.Sink.
 func (pl *pipeline) StreamGap(f *flow.Flow, dir flow.Dir, offset, size uint64) {
 	pl.of(f).raw[dir].gap(offset + size)
+	pl.session(f).Gap(app.Dir(dir), offset, size)
 }
 
 // StreamEnd implements stream.Sink.
-func (pl *pipeline) StreamEnd(*flow.Flow, flow.Dir) {}
+func (pl *pipeline) StreamEnd(f *flow.Flow, dir flow.Dir) {
+	if b := pl.of(f); b.app != nil {
+		b.app.End(app.Dir(dir), pl.now)
+	}
+}
 
 // flowEnds judges what was not acknowledged, logs the flow, and forgets it.
 func (pl *pipeline) flowEnds(f *flow.Flow, reason flow.Reason) {
-	c := pl.of(f)
+	b := pl.of(f)
 	info := pl.endOf(f)
 	if f.Proto() == packet.ProtoTCP {
 		pl.tracker.Finish(f)
-		for _, dir := range []flow.Dir{flow.ToServer, flow.ToClient} {
-			if w := &c.raw[dir]; w.end() > w.fresh {
-				pl.inspectRest(f, c, dir)
-			}
+	}
+	if b.app != nil {
+		b.app.Finish()
+	}
+	for _, dir := range []flow.Dir{flow.ToServer, flow.ToClient} {
+		if w := &b.raw[dir]; w.end() > w.fresh || b.app != nil && len(b.app.Txs()) > 0 {
+			pl.inspectRest(f, b, dir)
 		}
 	}
+	if b.app != nil {
+		for _, tx := range b.app.Txs() {
+			pl.logTx(pl.own.Packets[0], f, b, tx, true, true)
+		}
+	}
+	b.appInfo(&info)
 	for _, l := range pl.out.eve {
 		if l.wants("flow") {
 			l.encoder.Flow(pl.now, f, reason, info)
@@ -282,16 +319,29 @@ func (pl *pipeline) inspectRest(f *flow.Flow, c *beside, dir flow.Dir) {
 		from, to = to, from
 	}
 	src, dst := from.Addr().AsSlice(), to.Addr().AsSlice()
-	segment := packet.AppendTCP(nil, src, dst, &packet.Segment{SrcPort: from.Port(), DstPort: to.Port(), Seq: seqnum.Value(1), Ack: seqnum.Value(1), Flags: packet.ACK})
-	data := append(packet.AppendIP(nil, src, dst, packet.ProtoTCP, 64, 0, len(segment)), segment...)
 	pl.own.Reset()
-	decode.New(pl.settings.decode).Decode(&pl.own, packet.LinkRaw, 0, pl.now, 0, data)
+	decode.New(pl.settings.decode).Decode(&pl.own, packet.LinkRaw, 0, pl.now, 0, lastPacket(f.Proto(), src, dst, from.Port(), to.Port()))
 	w := &c.raw[dir]
 	in := detect.Packet{
 		Packet: pl.own.Packets[0], Flow: f, State: &c.detect, Dir: dir, Established: true,
 		Stream: w.data, StreamAt: w.at, StreamNew: w.fresh, Sizes: pl.tracker.Sizes(f),
 	}
+	if w.end() == w.fresh {
+		in.Stream = nil
+	}
+	c.known(&in)
 	pl.inspect(&in, true)
+}
+
+// lastPacket makes the packet in which the end of a flow is judged.
+func lastPacket(proto packet.Proto, src, dst []byte, srcPort, dstPort uint16) []byte {
+	var data []byte
+	if proto == packet.ProtoUDP {
+		data = packet.AppendUDP(nil, src, dst, srcPort, dstPort, nil)
+	} else {
+		data = packet.AppendTCP(nil, src, dst, &packet.Segment{SrcPort: srcPort, DstPort: dstPort, Seq: 1, Ack: 1, Flags: packet.ACK})
+	}
+	return append(packet.AppendIP(nil, src, dst, proto, 64, 0, len(data)), data...)
 }
 
 // finish ends all flows and writes the last statistics.

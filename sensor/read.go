@@ -51,12 +51,16 @@ func Read(ctx context.Context, c Config, report func(Problem)) (Summary, error) 
 	if loaded.Fatal() && c.Strict {
 		return sum, errors.New("rules or configuration have errors")
 	}
+	registry := newRegistry(tree)
 	var rules *detect.Ruleset
 	if !c.NoDetection {
 		var problems []error
 		rules, problems = detect.Compile(loaded.compiled, detect.Site{Thresholds: loaded.thresholds, Classes: loaded.classes})
 		for _, err := range problems {
 			report(Problem{Part: "detect", Text: err.Error()})
+		}
+		if err := rules.AddProtocols(registry.Protocols()); err != nil {
+			return sum, err
 		}
 		sum.Rules = rules.Len()
 	}
@@ -68,7 +72,7 @@ func Read(ctx context.Context, c Config, report func(Problem)) (Summary, error) 
 	if err != nil {
 		return sum, err
 	}
-	pl := newPipeline(s, rules, loaded.classes, out)
+	pl := newPipeline(s, registry, rules, loaded.classes, out)
 	files, err := captures(c.Capture)
 	if err == nil {
 		for _, path := range files {

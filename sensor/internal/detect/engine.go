@@ -47,6 +47,7 @@ type Engine struct {
 	missing    []bool
 	alerts     []Alert
 	header     []byte
+	scratch    []byte            // For buffers that transactions must make.
 	hosts      map[hostKey]int64 // Until when each bit is set.
 }
 
@@ -155,6 +156,9 @@ func (e *Engine) matches(r *rule, p *Packet) bool {
 		}
 	}
 	for _, name := range r.engine {
+		if r.Type == suricata.TypeAppTx {
+			break // Of a transaction.
+		}
 		if !slices.Contains(p.Engine, name) {
 			return false
 		}

@@ -38,6 +38,7 @@ type rule struct {
 	engine      []string // Events of detection and the app layer's beginnings.
 	packet      []packetCondition
 	flow        []flowCondition
+	file        []fileCondition
 	after       []deed
 	filter      *limiter // detection_filter
 	limit       *limiter // threshold
@@ -51,6 +52,7 @@ type Ruleset struct {
 	rules  []*rule
 	groups [protos][2]group
 	decode group // Rules on events of broken packets.
+	apps   map[string]*[2]appGroup
 	bits   names // Of flowbits.
 	ints   names
 	xbits  names
@@ -159,6 +161,13 @@ func (s *Ruleset) rule(c *suricata.Compiled) (*rule, error) {
 			return nil, err
 		}
 		r.flow = append(r.flow, f)
+	}
+	for _, o := range c.File {
+		f, err := fileConditionOf(o)
+		if err != nil {
+			return nil, err
+		}
+		r.file = append(r.file, f)
 	}
 	for _, o := range c.Post {
 		if err := s.addDeed(r, o); err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hauberk/hauberk/packet"
+	"github.com/hauberk/hauberk/sensor/internal/app/file"
 	"github.com/hauberk/hauberk/sensor/internal/decode"
 	"github.com/hauberk/hauberk/sensor/internal/flow"
 	"github.com/hauberk/hauberk/sensor/internal/jsonw"
@@ -141,6 +142,79 @@ func (e *Encoder) begin(kind string, p *decode.Packet, f *flow.Flow, pseudo bool
 		e.ethernet(eth)
 	}
 	e.tail()
+}
+
+// beginTx writes what events of a transaction share: the ends are those of the
+// flow in a direction.
+func (e *Encoder) beginTx(kind string, p *decode.Packet, f *flow.Flow, dir flow.Dir, id uint64, pseudo bool) {
+	e.w.Object("")
+	e.stamp("timestamp", p.Time)
+	e.w.Uint("flow_id", f.ID)
+	if f.Parent != 0 {
+		e.w.Uint("parent_id", f.Parent)
+	}
+	if e.opts.Interface != "" {
+		e.w.String("in_iface", e.opts.Interface)
+	}
+	if !pseudo {
+		e.w.Uint("pcap_cnt", p.Number)
+	}
+	e.w.String("event_type", kind)
+	e.vlan(p.VLAN[:p.Tags])
+	src, dst := f.Client(), f.Server()
+	if dir == flow.ToClient {
+		src, dst = dst, src
+	}
+	e.ends(src.Addr(), src.Port(), dst.Addr(), dst.Port(), f.Proto())
+	e.w.String("proto", protoName(f.Proto()))
+	e.version(src.Addr())
+	e.w.String("pkt_src", source(p, pseudo))
+	e.community(src.Addr(), dst.Addr(), f.Proto(), src.Port(), dst.Port())
+	if eth := p.Ethernet(); e.opts.Ethernet && eth != nil {
+		e.ethernet(eth)
+	}
+	e.tail()
+	e.w.Uint("tx_id", id)
+}
+
+// Tx writes the event of a transaction; add writes its members.
+func (e *Encoder) Tx(kind string, p *decode.Packet, f *flow.Flow, id uint64, pseudo bool, add func(*jsonw.Writer)) {
+	e.beginTx(kind, p, f, flow.ToServer, id, pseudo)
+	add(&e.w)
+	e.end()
+}
+
+// File writes the event of a file that ended; add writes the members of its
+// transaction.
+func (e *Encoder) File(p *decode.Packet, f *flow.Flow, dir flow.Dir, id uint64, pseudo bool, app string, x *file.File, add func(*jsonw.Writer)) {
+	e.beginTx("fileinfo", p, f, dir, id, pseudo)
+	if add != nil {
+		add(&e.w)
+	}
+	e.w.String("app_proto", app)
+	e.w.Object("fileinfo")
+	e.w.Printable("filename", x.Name)
+	e.w.Array("sid")
+	for _, sid := range x.SIDs {
+		e.w.Uint("", uint64(sid))
+	}
+	e.w.Close()
+	e.w.Bool("gaps", x.Gaps)
+	e.w.String("state", x.State.String())
+	for i, sum := range x.Sums() {
+		if sum != nil {
+			e.w.Hex([...]string{"md5", "sha1", "sha256"}[i], sum)
+		}
+	}
+	e.w.Bool("stored", x.Stored)
+	e.w.Uint("size", x.Size)
+	if x.Ranged {
+		e.w.Uint("start", x.Start)
+		e.w.Uint("end", x.End)
+	}
+	e.w.Uint("tx_id", id)
+	e.w.Close()
+	e.end()
 }
 
 // beginFlow writes what events of a flow share. Their time is that of the

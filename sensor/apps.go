@@ -1,0 +1,187 @@
+package sensor
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/hauberk/hauberk/packet"
+	"github.com/hauberk/hauberk/sensor/internal/app"
+	"github.com/hauberk/hauberk/sensor/internal/app/file"
+	"github.com/hauberk/hauberk/sensor/internal/decode"
+	"github.com/hauberk/hauberk/sensor/internal/detect"
+	"github.com/hauberk/hauberk/sensor/internal/eve"
+	"github.com/hauberk/hauberk/sensor/internal/flow"
+	"github.com/hauberk/hauberk/sensor/internal/jsonw"
+	"github.com/hauberk/hauberk/sensor/internal/protocols"
+	"github.com/hauberk/hauberk/sensor/internal/yamlconf"
+)
+
+// fileKeep is how much of a file rules may look into.
+const fileKeep = 1 << 20
+
+// newRegistry makes the registry of the protocols that the configuration has on.
+func newRegistry(tree *yamlconf.Tree) *app.Registry {
+	const base = "app-layer.protocols."
+	c := &app.Config{
+		Files: file.Config{Keep: fileKeep},
+		Get: func(path string) (string, bool) {
+			n := tree.Node(base + path)
+			if n == nil || n.Null {
+				return "", false
+			}
+			return n.Value, true
+		},
+	}
+	var list []*app.Protocol
+	for _, p := range protocols.All() {
+		if tree.String(base+p.Name+".enabled", "yes") != "no" {
+			list = append(list, p)
+		}
+	}
+	wantHashes(tree, &c.Files)
+	return app.NewRegistry(c, list)
+}
+
+// wantHashes reads which digests of files are logged.
+func wantHashes(tree *yamlconf.Tree, c *file.Config) {
+	outputs := tree.Node("outputs")
+	if outputs == nil {
+		return
+	}
+	for _, item := range outputs.Children {
+		for _, n := range item.Children {
+			for i := 0; ; i++ {
+				t := n.Lookup("types." + strconv.Itoa(i))
+				if t == nil {
+					break
+				}
+				files := t.Child("files")
+				if files == nil {
+					continue
+				}
+				hashes := value(files, "force-hash", "")
+				if list := files.Lookup("force-hash"); list != nil {
+					for _, h := range list.Children {
+						hashes += " " + h.Value
+					}
+				}
+				c.MD5 = c.MD5 || strings.Contains(hashes, "md5")
+				c.SHA1 = c.SHA1 || strings.Contains(hashes, "sha1")
+				c.SHA256 = c.SHA256 || strings.Contains(hashes, "sha256")
+			}
+		}
+	}
+}
+
+// session is the application layer of a flow.
+func (pl *pipeline) session(f *flow.Flow) *app.Session {
+	b := pl.of(f)
+	if b.app == nil {
+		b.app = app.NewSession(pl.registry, app.FlowInfo{UDP: f.Proto() == packet.ProtoUDP, ClientPort: f.Client().Port(), ServerPort: f.Server().Port()})
+	}
+	return b.app
+}
+
+// known fills in what the application layer knows of a packet's flow.
+func (b *beside) known(in *detect.Packet) {
+	if b.app == nil {
+		return
+	}
+	if p := b.app.Protocol(); p != nil {
+		in.App = p.Name
+	}
+	in.AppFailed = b.app.Failed()
+	in.Engine = append(in.Engine, b.app.TakeEvents()...)
+}
+
+// transactions judges those of a packet's flow in its direction, and logs
+// those that are complete.
+func (pl *pipeline) transactions(in *detect.Packet, b *beside, pseudo bool) {
+	if b.app == nil {
+		return
+	}
+	txs := b.app.Txs()
+	for i := 0; i < len(txs); {
+		tx := txs[i]
+		if pl.engine != nil {
+			pl.told(in, pl.engine.InspectTx(in, tx), tx, pseudo)
+		}
+		pl.logTx(in.Packet, in.Flow, b, tx, pseudo, false)
+		if complete(b.app.Protocol(), tx) && (pl.engine == nil || detect.Inspected(tx)) {
+			b.app.Free(tx)
+			txs = b.app.Txs()
+			continue
+		}
+		i++
+	}
+}
+
+// complete says whether both directions of a transaction are.
+func complete(p *app.Protocol, tx app.Tx) bool {
+	c := tx.Common()
+	for d := range c.Progress {
+		if !c.Skip[d] && int(c.Progress[d]) < len(p.Progress[d])-1 {
+			return false
+		}
+	}
+	return true
+}
+
+// logTx writes the events of a transaction that are due; at the end of its
+// flow all that are left.
+func (pl *pipeline) logTx(p *decode.Packet, f *flow.Flow, b *beside, tx app.Tx, pseudo, last bool) {
+	proto, c := b.app.Protocol(), tx.Common()
+	for i := range proto.Logs {
+		log := &proto.Logs[i]
+		if c.Logged>>i&1 == 1 || !last && !reached(c, log.Step) || log.Wanted != nil && !log.Wanted(tx, nil) {
+			continue
+		}
+		c.Logged |= 1 << i
+		for _, l := range pl.out.eve {
+			if l.wants(log.Type) {
+				l.encoder.Tx(log.Type, p, f, c.ID, pseudo, func(w *jsonw.Writer) { log.Append(w, tx, nil) })
+			}
+		}
+	}
+	for _, dir := range []app.Dir{app.ToServer, app.ToClient} {
+		for _, x := range c.Files[dir] {
+			if x.Logged || x.State == file.Open && !last {
+				continue
+			}
+			x.Logged = true
+			for _, l := range pl.out.eve {
+				if l.wants("files") {
+					l.encoder.File(p, f, flow.Dir(dir), c.ID, pseudo, proto.Name, x, pl.members(proto, tx))
+				}
+			}
+		}
+	}
+}
+
+func reached(c *app.State, step [2]uint8) bool {
+	for d := range step {
+		if !c.Skip[d] && c.Progress[d] < step[d] {
+			return false
+		}
+	}
+	return true
+}
+
+// members writes what a protocol says of a transaction; nil: nothing.
+func (pl *pipeline) members(p *app.Protocol, tx app.Tx) func(*jsonw.Writer) {
+	if len(p.Logs) == 0 {
+		return nil
+	}
+	return func(w *jsonw.Writer) { p.Logs[0].Append(w, tx, nil) }
+}
+
+// appInfo is what events say of a flow's protocol.
+func (b *beside) appInfo(i *eve.FlowInfo) {
+	if b.app == nil {
+		return
+	}
+	if p := b.app.Protocol(); p != nil {
+		i.App = p.Name
+	}
+	i.AppFailed = b.app.Failed()
+}

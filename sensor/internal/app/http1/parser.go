@@ -1,0 +1,543 @@
+package http1
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/hauberk/hauberk/sensor/internal/app"
+	"github.com/hauberk/hauberk/sensor/internal/app/file"
+)
+
+// step is what a side reads next.
+type step uint8
+
+const (
+	readLine step = iota
+	readHeaders
+	readLength  // A body of known length.
+	readChunk   // The size of a chunk.
+	readData    // The data of a chunk.
+	readDataEnd // The end of its line.
+	readTrailer
+	readToEnd // A body that ends with the connection.
+	readTunnel
+)
+
+// Limits of what one message may have; more is part of none.
+const (
+	maxLine    = 64 << 10
+	maxHeaders = 1024
+	maxRaw     = 256 << 10
+	// maxTxs bounds the requests that wait for an answer.
+	maxTxs = 512
+)
+
+// side is the reading of one direction.
+type side struct {
+	step    step
+	left    uint64 // Of a body or chunk.
+	tx      *tx
+	coded   []byte // The body as sent, while it has a coding to undo.
+	codings []string
+	next    int // Size of coded at which it is undone again.
+}
+
+type parser struct {
+	ctx     *app.Context
+	txs     []app.Tx
+	sides   [2]side
+	next    uint64
+	files   uint32
+	limits  [2]int // Of bodies, for rules.
+	minimal [2]int
+	layers  int
+}
+
+func newParser(c *app.Context) *parser {
+	p := &parser{ctx: c}
+	const base = "http.libhtp.default-config."
+	p.limits = [2]int{size(c, base+"request-body-limit", 100<<10), size(c, base+"response-body-limit", 100<<10)}
+	p.minimal = [2]int{size(c, base+"request-body-minimal-inspect-size", 32<<10), size(c, base+"response-body-minimal-inspect-size", 40<<10)}
+	p.layers = size(c, base+"response-body-decompress-layer-limit", 2)
+	return p
+}
+
+// size reads a number with a unit.
+func size(c *app.Context, path string, def int) int {
+	text := c.Config.Text(path, "")
+	number := text
+	unit := 1
+	for i := range text {
+		if text[i] < '0' || text[i] > '9' {
+			number = text[:i]
+			switch text[len(text)-1] | 0x20 {
+			case 'b':
+				if len(text) >= 3 {
+					switch {
+					case bytes.ContainsAny([]byte(text), "kK"):
+						unit = 1 << 10
+					case bytes.ContainsAny([]byte(text), "mM"):
+						unit = 1 << 20
+					case bytes.ContainsAny([]byte(text), "gG"):
+						unit = 1 << 30
+					}
+				}
+			}
+			break
+		}
+	}
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		return def
+	}
+	if n == 0 {
+		return 1 << 30 // No limit.
+	}
+	return n * unit
+}
+
+// Txs implements app.Parser.
+func (p *parser) Txs() []app.Tx { return p.txs }
+
+// Free implements app.Parser.
+func (p *parser) Free(t app.Tx) {
+	for i, have := range p.txs {
+		if have == t {
+			p.txs = append(p.txs[:i], p.txs[i+1:]...)
+			return
+		}
+	}
+}
+
+// End implements app.Parser.
+func (p *parser) End() {
+	for _, dir := range []app.Dir{app.ToServer, app.ToClient} {
+		if s := &p.sides[dir]; s.tx != nil {
+			p.endBody(dir, s, file.Truncated)
+			s.tx = nil
+		}
+	}
+}
+
+// Gap implements app.Parser.
+func (p *parser) Gap(dir app.Dir, size uint64) bool {
+	s := &p.sides[dir]
+	if s.tx == nil {
+		return false
+	}
+	m := s.message(dir)
+	switch s.step {
+	case readLength, readData:
+		if size > s.left {
+			return false
+		}
+		s.left -= size
+	case readToEnd:
+	default:
+		return false
+	}
+	m.bodySize += size
+	for _, f := range m.files {
+		f.Gap(size)
+	}
+	if s.left == 0 && s.step == readLength {
+		p.finish(dir, s)
+	}
+	return true
+}
+
+func (s *side) message(dir app.Dir) *message {
+	if dir == app.ToServer {
+		return &s.tx.request
+	}
+	return &s.tx.response
+}
+
+// Parse implements app.Parser.
+func (p *parser) Parse(in *app.Input) (consumed, need int) {
+	s := &p.sides[in.Dir]
+	for {
+		n, more := p.one(in.Dir, s, in.Data[consumed:], in.End)
+		consumed += n
+		if !more {
+			break
+		}
+	}
+	if in.End {
+		if s.tx != nil && (s.step == readToEnd || s.step != readLine) {
+			state := file.Truncated
+			if s.step == readToEnd {
+				state = file.Closed
+			}
+			p.endBody(in.Dir, s, state)
+			p.finish(in.Dir, s)
+		}
+	}
+	return consumed, 0
+}
+
+// one takes the next element. more says that there may be another.
+func (p *parser) one(dir app.Dir, s *side, data []byte, end bool) (consumed int, more bool) {
+	if len(data) == 0 {
+		return 0, false
+	}
+	switch s.step {
+	case readTunnel:
+		return len(data), false
+	case readLength, readData:
+		n := int(min(s.left, uint64(len(data))))
+		p.body(dir, s, data[:n])
+		s.left -= uint64(n)
+		if s.left > 0 {
+			return n, false
+		}
+		if s.step == readData {
+			s.step = readDataEnd
+		} else {
+			p.endBody(dir, s, file.Closed)
+			p.finish(dir, s)
+		}
+		return n, true
+	case readToEnd:
+		p.body(dir, s, data)
+		return len(data), false
+	}
+	line, n := cutLine(data, dir, end)
+	if n == 0 {
+		if len(data) > maxLine {
+			p.ctx.Hooks.Stop(false)
+		}
+		return 0, false
+	}
+	p.line(dir, s, line, data[:n])
+	return n, true
+}
+
+// cutLine finds a line and how many bytes it has with its end. Servers are
+// taken at a lone CR too.
+func cutLine(data []byte, dir app.Dir, end bool) (line []byte, n int) {
+	i := bytes.IndexByte(data, '\n')
+	if dir == app.ToClient {
+		j := bytes.IndexByte(data, '\r')
+		if j >= 0 && j+1 < len(data) && data[j+1] != '\n' && (i < 0 || j < i) && data[j+1] != '\r' {
+			return data[:j], j + 1
+		}
+	}
+	if i < 0 {
+		if end {
+			return bytes.TrimRight(data, "\r"), len(data)
+		}
+		return nil, 0
+	}
+	return bytes.TrimRight(data[:i], "\r"), i + 1
+}
+
+// line takes a line of a message's head, or of its chunks.
+func (p *parser) line(dir app.Dir, s *side, line, raw []byte) {
+	switch s.step {
+	case readLine:
+		p.first(dir, s, line, raw)
+	case readHeaders:
+		m := s.message(dir)
+		if len(line) == 0 {
+			p.head(dir, s)
+			return
+		}
+		if len(m.headers) < maxHeaders && len(m.raw) < maxRaw {
+			m.addLine(line)
+		}
+	case readChunk:
+		p.chunk(dir, s, line, raw)
+	case readDataEnd:
+		s.step = readChunk
+		if len(line) > 0 { // Not the end of the line: perhaps the next size.
+			p.chunk(dir, s, line, raw)
+		}
+	case readTrailer:
+		if len(line) == 0 {
+			p.endBody(dir, s, file.Closed)
+			p.finish(dir, s)
+			return
+		}
+		if m := s.message(dir); len(m.headers) < maxHeaders && len(m.raw) < maxRaw {
+			m.addLine(line)
+		}
+	}
+}
+
+// first takes the first line of a message.
+func (p *parser) first(dir app.Dir, s *side, line, raw []byte) {
+	if len(bytes.TrimSpace(line)) == 0 {
+		return // Empty lines before a message count for nothing.
+	}
+	if dir == app.ToServer {
+		if len(p.txs) >= maxTxs {
+			p.ctx.Hooks.Stop(false)
+			return
+		}
+		s.tx = p.add()
+		p.request(s, line)
+		return
+	}
+	s.tx = p.answered()
+	p.response(s, line, raw)
+}
+
+func (p *parser) add() *tx {
+	t := &tx{minimal: p.minimal}
+	t.ID = p.next
+	p.next++
+	p.txs = append(p.txs, t)
+	return t
+}
+
+// answered is the transaction a response belongs to: the oldest without one.
+func (p *parser) answered() *tx {
+	for _, x := range p.txs {
+		if t := x.(*tx); t.Progress[app.ToClient] == started {
+			return t
+		}
+	}
+	t := p.add()
+	t.noRequest = true
+	t.Progress[app.ToServer] = complete
+	t.uri = []byte("/libhtp::request_uri_not_seen")
+	return t
+}
+
+func (p *parser) request(s *side, line []byte) {
+	t := s.tx
+	t.request.line = bytes.Clone(line)
+	rest := bytes.TrimLeft(line, blank)
+	method, rest := cutBlank(rest)
+	t.method = bytes.Clone(method)
+	rest = bytes.TrimLeft(rest, blank)
+	uri := rest
+	if i := bytes.LastIndexAny(rest, " \t"); i >= 0 && bytes.HasPrefix(bytes.ToUpper(bytes.TrimLeft(rest[i:], blank)), []byte("HTTP/")) {
+		uri = rest[:i]
+		t.request.protocol = bytes.Clone(bytes.Trim(rest[i:], blank))
+	}
+	t.uri = bytes.Clone(bytes.TrimRight(uri, blank))
+	t.Progress[app.ToServer] = lineDone
+	if t.request.protocol == nil { // HTTP/0.9 has no headers.
+		p.head(app.ToServer, s)
+		return
+	}
+	s.step = readHeaders
+}
+
+func cutBlank(b []byte) (word, rest []byte) {
+	i := bytes.IndexAny(b, " \t")
+	if i < 0 {
+		return b, nil
+	}
+	return b[:i], b[i:]
+}
+
+func (p *parser) response(s *side, line, raw []byte) {
+	t := s.tx
+	text := bytes.TrimLeft(line, blank)
+	if !bytes.HasPrefix(bytes.ToUpper(text), []byte("HTTP")) {
+		// No status line: all of it is the body (HTTP/0.9).
+		t.Progress[app.ToClient] = headersDone
+		p.beginBody(app.ToClient, s)
+		s.step = readToEnd
+		p.body(app.ToClient, s, raw)
+		return
+	}
+	t.response.line = bytes.Clone(line)
+	proto, rest := cutBlank(text)
+	status, rest := cutBlank(bytes.TrimLeft(rest, blank))
+	t.response.protocol, t.status, t.reason = bytes.Clone(proto), bytes.Clone(status), bytes.Clone(bytes.TrimLeft(rest, blank))
+	t.Progress[app.ToClient] = lineDone
+	s.step = readHeaders
+}
+
+// head takes the end of the headers: what follows is decided now.
+func (p *parser) head(dir app.Dir, s *side) {
+	t, m := s.tx, s.message(dir)
+	t.Progress[dir] = headersDone
+	if dir == app.ToClient && len(t.status) == 3 && t.status[0] == '1' && !bytes.Equal(t.status, []byte("101")) {
+		t.response, t.status, t.reason = message{}, nil, nil // The answer itself follows.
+		t.Progress[dir] = started
+		s.step = readLine
+		return
+	}
+	if dir == app.ToClient {
+		if bytes.EqualFold(t.method, []byte("CONNECT")) && len(t.status) > 0 && t.status[0] == '2' {
+			p.finish(dir, s)
+			p.ctx.Hooks.Become("")
+			return
+		}
+		if bytes.Equal(t.status, []byte("101")) {
+			p.finish(dir, s)
+			p.sides[0].step, p.sides[1].step = readTunnel, readTunnel
+			return
+		}
+	}
+	coded := m.value("transfer-encoding")
+	length, hasLength := contentLength(m.value("content-length"))
+	switch {
+	case bytes.Contains(bytes.ToLower(coded), []byte("chunked")):
+		p.beginBody(dir, s)
+		s.step = readChunk
+	case dir == app.ToClient && bytes.EqualFold(t.method, []byte("HEAD")):
+		p.finish(dir, s)
+	case hasLength && length > 0:
+		p.beginBody(dir, s)
+		s.step, s.left = readLength, length
+	case hasLength, dir == app.ToServer:
+		p.finish(dir, s)
+	case bytes.Equal(t.status, []byte("204")), bytes.Equal(t.status, []byte("304")):
+		p.finish(dir, s)
+	default:
+		p.beginBody(dir, s)
+		s.step = readToEnd
+	}
+}
+
+// contentLength reads the digits of a Content-Length, whatever stands around them.
+func contentLength(v []byte) (n uint64, ok bool) {
+	i := bytes.IndexAny(v, "0123456789")
+	if i < 0 {
+		return 0, false
+	}
+	for ; i < len(v) && v[i] >= '0' && v[i] <= '9'; i++ {
+		if n = n*10 + uint64(v[i]-'0'); n > 1<<50 {
+			return 0, false
+		}
+	}
+	return n, true
+}
+
+// chunk takes the size of a chunk; what is none ends the chunks, and all that
+// follows is the body.
+func (p *parser) chunk(dir app.Dir, s *side, line, raw []byte) {
+	text := bytes.TrimLeft(line, blank)
+	if len(text) == 0 {
+		return // An empty line before the size.
+	}
+	n, digits := uint64(0), 0
+	for digits < len(text) && unhex(text[digits]) >= 0 {
+		if n = n<<4 | uint64(unhex(text[digits])); n > 1<<40 {
+			digits = 0
+			break
+		}
+		digits++
+	}
+	switch {
+	case digits == 0:
+		s.step = readToEnd
+		p.body(dir, s, raw)
+	case n == 0:
+		s.step = readTrailer
+		s.tx.Progress[dir] = trailer
+	default:
+		s.step, s.left = readData, n
+	}
+}
+
+// beginBody makes the file that a body is.
+func (p *parser) beginBody(dir app.Dir, s *side) {
+	m := s.message(dir)
+	s.tx.Progress[dir] = bodyBegun
+	s.coded, s.next = nil, 0
+	s.codings = nil
+	if dir == app.ToClient {
+		s.codings = codings(m.value("content-encoding"), p.layers)
+	}
+	if dir == app.ToServer && !bytes.EqualFold(s.tx.method, []byte("POST")) && !bytes.EqualFold(s.tx.method, []byte("PUT")) {
+		return
+	}
+	p.files++
+	f := file.New(p.ctx.Config.Files, p.files, fileName(s.tx, m))
+	m.files = append(m.files, f)
+	s.tx.Files[dir] = m.files
+}
+
+// fileName is that of Content-Disposition, else the path of the request.
+func fileName(t *tx, m *message) []byte {
+	if v := m.value("content-disposition"); v != nil {
+		if i := bytes.Index(bytes.ToLower(v), []byte("filename=")); i >= 0 {
+			name := v[i+len("filename="):]
+			if len(name) > 0 && name[0] == '"' {
+				name, _, _ = bytes.Cut(name[1:], []byte{'"'})
+			} else {
+				name, _, _ = bytes.Cut(name, []byte{';'})
+			}
+			return bytes.TrimSpace(name)
+		}
+	}
+	path, _, _ := bytes.Cut(normalURI(nil, t.uri), []byte{'?'})
+	return path
+}
+
+// maxCoded bounds the compressed bytes that are kept to be undone.
+const maxCoded = 1 << 20
+
+// body takes bytes of a body.
+func (p *parser) body(dir app.Dir, s *side, data []byte) {
+	m := s.message(dir)
+	m.bodySize += uint64(len(data))
+	if len(s.codings) == 0 {
+		p.plain(dir, s, data)
+		return
+	}
+	if len(s.coded)+len(data) > maxCoded {
+		data = data[:maxCoded-len(s.coded)]
+	}
+	s.coded = append(s.coded, data...)
+	// Undone anew each time it has doubled, and at its end.
+	if s.next == 0 {
+		s.next = 4 << 10
+	}
+	if len(s.coded) >= s.next {
+		s.next = 2 * len(s.coded)
+		p.undo(dir, s)
+	}
+}
+
+// undo decodes what has come and takes what is new of it.
+func (p *parser) undo(dir app.Dir, s *side) {
+	plain := decode(s.coded, s.codings)
+	m := s.message(dir)
+	var have uint64
+	if len(m.files) > 0 {
+		have = m.files[len(m.files)-1].Size
+	}
+	if uint64(len(plain)) > have {
+		p.plain(dir, s, plain[have:])
+	}
+}
+
+// plain takes bytes of a body with its codings undone.
+func (p *parser) plain(dir app.Dir, s *side, data []byte) {
+	m := s.message(dir)
+	if len(m.files) > 0 {
+		m.files[len(m.files)-1].Add(data)
+	}
+	if room := p.limits[dir] - len(m.body); room > 0 {
+		m.body = append(m.body, data[:min(room, len(data))]...)
+	}
+}
+
+func (p *parser) endBody(dir app.Dir, s *side, state file.State) {
+	if len(s.codings) > 0 && len(s.coded) > 0 {
+		p.undo(dir, s)
+	}
+	m := s.message(dir)
+	m.whole = true
+	for _, f := range m.files {
+		f.Close(state)
+	}
+}
+
+// finish ends a message.
+func (p *parser) finish(dir app.Dir, s *side) {
+	if s.tx == nil {
+		return
+	}
+	s.message(dir).whole = true
+	s.tx.Progress[dir] = complete
+	*s = side{}
+}

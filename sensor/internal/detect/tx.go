@@ -1,0 +1,321 @@
+package detect
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/hauberk/hauberk/sensor/internal/app"
+	"github.com/hauberk/hauberk/suricata"
+	"github.com/hauberk/hauberk/suricata/match"
+	"github.com/hauberk/hauberk/suricata/multi"
+)
+
+// appGroup is the rules on transactions of one protocol in one direction.
+type appGroup struct {
+	proto   *app.Protocol
+	buffers []appBuffer
+	always  []*rule
+	steps   map[suricata.Buffer]uint8 // From which on each buffer may be read.
+	last    uint8                     // The step that is complete.
+}
+
+// appBuffer is a buffer that fast patterns are looked for in.
+type appBuffer struct {
+	buffer suricata.Buffer
+	step   uint8
+	search search
+}
+
+// AddProtocols makes the groups of rules on transactions.
+func (s *Ruleset) AddProtocols(list []*app.Protocol) error {
+	s.apps = map[string]*[2]appGroup{}
+	for _, p := range list {
+		groups := &[2]appGroup{}
+		for dir := range groups {
+			if err := groups[dir].build(s, p, app.Dir(dir)); err != nil {
+				return err
+			}
+		}
+		s.apps[p.Name] = groups
+	}
+	return nil
+}
+
+func (g *appGroup) build(s *Ruleset, p *app.Protocol, dir app.Dir) error {
+	g.proto, g.steps = p, map[suricata.Buffer]uint8{}
+	g.last = uint8(max(len(p.Progress[dir])-1, 0))
+	for _, x := range p.Buffers {
+		if x.Dir == dir {
+			g.steps[x.Buffer] = x.Step
+		}
+	}
+	patterns := map[suricata.Buffer][]multi.Pattern{}
+	at := map[suricata.Buffer]int{}
+	for _, r := range s.rules {
+		if r.Type != suricata.TypeAppTx || !goes(r, int(dir)) {
+			continue
+		}
+		if len(r.Apps) > 0 && !slices.ContainsFunc(r.Apps, func(name string) bool { return appMatches(name, p.Name) }) {
+			continue
+		}
+		buffer, ok := g.searchable(r)
+		if !ok {
+			g.always = append(g.always, r)
+			continue
+		}
+		i, known := at[buffer]
+		if !known {
+			i = len(g.buffers)
+			at[buffer] = i
+			g.buffers = append(g.buffers, appBuffer{buffer: buffer, step: g.steps[buffer]})
+		}
+		patterns[buffer] = append(patterns[buffer], multi.Pattern{Text: r.Fast.Bytes, Fold: r.Fast.NoCase})
+		g.buffers[i].search.add(r)
+	}
+	for i := range g.buffers {
+		var err error
+		if g.buffers[i].search.set, err = multi.Compile(patterns[g.buffers[i].buffer]); err != nil {
+			return fmt.Errorf("%s: %w", g.buffers[i].buffer, err)
+		}
+	}
+	return nil
+}
+
+// searchable says in which buffer of the protocol a rule's fast pattern is.
+func (g *appGroup) searchable(r *rule) (suricata.Buffer, bool) {
+	if r.Fast == nil || r.Fast.Negated {
+		return 0, false
+	}
+	c := &r.chains[r.Fast.Chain]
+	if len(c.Transforms) > 0 || c.Buffer == suricata.BufFrame {
+		return 0, false
+	}
+	_, ok := g.steps[c.Buffer]
+	return c.Buffer, ok
+}
+
+// txState is what rules remember of a transaction.
+type txState struct {
+	candidates [2][]*rule
+	scanned    [2]map[suricata.Buffer]int // Bytes a growing buffer had; -1 when done.
+	rules      map[ruleKey]*ruleState
+	inspected  [2]uint8 // The progress at the last inspection, plus one.
+}
+
+type ruleKey struct {
+	index int32
+	dir   app.Dir
+}
+
+// ruleState is how far a rule is with a transaction.
+type ruleState struct {
+	chains uint64 // Those that matched.
+	done   bool   // It matched, or cannot any more.
+}
+
+// Inspected says whether a transaction was judged in both directions as it is.
+func Inspected(tx app.Tx) bool {
+	c := tx.Common()
+	st, _ := c.Inspect[0].(*txState)
+	if st == nil {
+		return false
+	}
+	for d := range c.Progress {
+		if !c.Skip[d] && st.inspected[d] != c.Progress[d]+1 {
+			return false
+		}
+	}
+	return true
+}
+
+// InspectTx judges a transaction in the packet's direction. The alerts are
+// good until the next call of either Inspect.
+func (e *Engine) InspectTx(p *Packet, tx app.Tx) []Alert {
+	e.alerts = e.alerts[:0]
+	groups := e.set.apps[p.App]
+	if groups == nil {
+		return nil
+	}
+	c := tx.Common()
+	st, _ := c.Inspect[0].(*txState)
+	if st == nil {
+		st = &txState{rules: map[ruleKey]*ruleState{}}
+		c.Inspect[0] = st
+	}
+	dir := app.Dir(p.Dir)
+	g := &groups[dir]
+	st.inspected[dir] = c.Progress[dir] + 1
+	if p.State != nil && p.State.passed || p.Flow != nil && p.Flow.NoInspection || c.Skip[dir] {
+		return nil
+	}
+	if st.scanned[dir] == nil {
+		st.scanned[dir] = map[suricata.Buffer]int{}
+		st.candidates[dir] = slices.Clone(g.always)
+	}
+	e.scanTx(g, st, tx, dir)
+	for _, r := range st.candidates[dir] {
+		e.judgeTx(g, r, p, tx, st, dir)
+	}
+	return e.settle(p)
+}
+
+// scanTx looks for fast patterns in the buffers that are new, or have grown.
+func (e *Engine) scanTx(g *appGroup, st *txState, tx app.Tx, dir app.Dir) {
+	progress := tx.Common().Progress[dir]
+	before := len(st.candidates[dir])
+	for i := range g.buffers {
+		b := &g.buffers[i]
+		have := st.scanned[dir][b.buffer]
+		if progress < b.step || have < 0 {
+			continue
+		}
+		size := 0
+		for n := 0; ; n++ {
+			data, ok := tx.Buffer(b.buffer, dir, n, &e.scratch)
+			if !ok {
+				break
+			}
+			size += len(data.Data)
+			if size > have {
+				st.candidates[dir] = e.found(st.candidates[dir], &b.search, data.Data)
+			}
+		}
+		st.scanned[dir][b.buffer] = size
+		if !b.buffer.Info().Has(suricata.Stream) && size > 0 || progress >= g.last {
+			st.scanned[dir][b.buffer] = -1
+		}
+	}
+	if len(st.candidates[dir]) > before || before > 0 {
+		slices.SortFunc(st.candidates[dir], func(a, b *rule) int { return int(a.index - b.index) })
+		st.candidates[dir] = slices.Compact(st.candidates[dir])
+	}
+}
+
+func (e *Engine) judgeTx(g *appGroup, r *rule, p *Packet, tx app.Tx, st *txState, dir app.Dir) {
+	key := ruleKey{r.index, dir}
+	if r.Way == suricata.Transactional {
+		key.dir = 0 // Both directions together.
+	}
+	rs := st.rules[key]
+	if rs == nil {
+		rs = &ruleState{}
+		st.rules[key] = rs
+	}
+	if rs.done || !e.matches(r, p) || !e.txConditions(g, r, tx, dir) {
+		return
+	}
+	final := tx.Common().Progress[dir] >= g.last
+	all := true
+	for i := range r.chains {
+		if rs.chains>>i&1 == 1 || r.programs[i] == nil {
+			continue
+		}
+		c := &r.chains[i]
+		if c.Dir != 0 && !dirHas(c.Dir, dir) {
+			all = false // Of the other direction.
+			continue
+		}
+		switch e.chainTx(g, r, i, p, tx, dir, final) {
+		case yes:
+			rs.chains |= 1 << i
+		case never:
+			rs.done = r.Way != suricata.Transactional
+			return
+		default:
+			all = false
+		}
+	}
+	if all {
+		rs.done = true
+		n := len(e.alerts)
+		e.matched(r, p, false)
+		for ; n < len(e.alerts); n++ {
+			e.alerts[n].Tx = int64(tx.Common().ID)
+		}
+	}
+}
+
+func dirHas(d suricata.Direction, dir app.Dir) bool {
+	if dir == app.ToServer {
+		return d&suricata.ToServer != 0
+	}
+	return d&suricata.ToClient != 0
+}
+
+// answer is what is known of a condition.
+type answer uint8
+
+const (
+	notYet answer = iota
+	yes
+	never
+)
+
+func (e *Engine) chainTx(g *appGroup, r *rule, i int, p *Packet, tx app.Tx, dir app.Dir, final bool) answer {
+	b := r.chains[i].Buffer
+	if b == suricata.BufPayload {
+		if len(p.Stream) > 0 && e.run(r, i, match.Buffer{Data: p.Stream, Offset: p.StreamAt}) || e.run(r, i, match.Buffer{Data: p.Payload()}) {
+			return yes
+		}
+		return notYet
+	}
+	step, known := g.steps[b]
+	if !known {
+		if b.Info().Has(suricata.Packet) {
+			if data, ok := header(p.Packet, b, e.header[:0]); ok && e.run(r, i, match.Buffer{Data: data}) {
+				return yes
+			}
+		}
+		return never
+	}
+	if tx.Common().Progress[dir] < step {
+		return notYet
+	}
+	there := false
+	for n := 0; ; n++ {
+		data, ok := tx.Buffer(b, dir, n, &e.scratch)
+		if !ok {
+			break
+		}
+		there = true
+		if e.run(r, i, data) {
+			return yes
+		}
+	}
+	settled := final || !b.Info().Has(suricata.Stream|suricata.File)
+	switch {
+	case !settled:
+		return notYet
+	case !there && absent(&r.chains[i]):
+		return yes
+	}
+	return never
+}
+
+// absent says whether a chain asks for a buffer that is not there.
+func absent(c *suricata.Chain) bool {
+	return slices.ContainsFunc(c.Steps, func(s suricata.Step) bool { _, ok := s.(*suricata.Absent); return ok })
+}
+
+// txConditions evaluates what a rule asks of a transaction beside its buffers.
+func (e *Engine) txConditions(g *appGroup, r *rule, tx app.Tx, dir app.Dir) bool {
+	c := tx.Common()
+	for _, name := range r.engine {
+		if !slices.ContainsFunc(c.Events, func(id app.EventID) bool {
+			return name == g.proto.Name || name == g.proto.Name+"."+g.proto.Events[id]
+		}) {
+			return false
+		}
+	}
+	for _, o := range r.Tx {
+		if tx.Match(o, dir) == o.Negated {
+			return false
+		}
+	}
+	for _, f := range r.file {
+		if !slices.ContainsFunc(c.Files[dir], f) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,15 @@
+// Package protocols is the list of the application protocols a sensor knows,
+// in the order in which an unknown flow is asked for them.
+package protocols
+
+import (
+	"github.com/hauberk/hauberk/sensor/internal/app"
+	"github.com/hauberk/hauberk/sensor/internal/app/http1"
+)
+
+// All are the protocols.
+func All() []*app.Protocol {
+	return []*app.Protocol{
+		http1.Protocol,
+	}
+}
