@@ -95,30 +95,32 @@ func (b *beside) known(in *detect.Packet) {
 }
 
 // transactions judges those of a packet's flow in its direction, and logs
-// those that are complete.
-func (pl *pipeline) transactions(in *detect.Packet, b *beside, pseudo bool) {
+// those that are complete. It says whether a rule drops the packet.
+func (pl *pipeline) transactions(in *detect.Packet, b *beside, pseudo bool) (dropped bool) {
 	if b.app == nil {
-		return
+		return false
 	}
 	txs := b.app.Txs()
 	for i := 0; i < len(txs); {
 		tx := txs[i]
 		if pl.engine != nil {
-			pl.told(in, pl.engine.InspectTx(in, tx), tx, pseudo)
+			dropped = pl.told(in, pl.engine.InspectTx(in, tx), tx, pseudo) || dropped
 		}
-		pl.logTx(in.Packet, in.Flow, b, tx, pseudo, false)
-		if complete(b.app.Protocol(), tx) && (pl.engine == nil || detect.Inspected(tx)) {
+		pl.logTx(in.Packet, in.Flow, tx, pseudo, false)
+		if complete(tx) && (pl.engine == nil || detect.Inspected(tx)) {
 			b.app.Free(tx)
 			txs = b.app.Txs()
 			continue
 		}
 		i++
 	}
+	return dropped
 }
 
 // complete says whether both directions of a transaction are.
-func complete(p *app.Protocol, tx app.Tx) bool {
+func complete(tx app.Tx) bool {
 	c := tx.Common()
+	p := c.Protocol
 	for d := range c.Progress {
 		if !c.Skip[d] && int(c.Progress[d]) < len(p.Progress[d])-1 {
 			return false
@@ -129,8 +131,9 @@ func complete(p *app.Protocol, tx app.Tx) bool {
 
 // logTx writes the events of a transaction that are due; at the end of its
 // flow all that are left.
-func (pl *pipeline) logTx(p *decode.Packet, f *flow.Flow, b *beside, tx app.Tx, pseudo, last bool) {
-	proto, c := b.app.Protocol(), tx.Common()
+func (pl *pipeline) logTx(p *decode.Packet, f *flow.Flow, tx app.Tx, pseudo, last bool) {
+	c := tx.Common()
+	proto := c.Protocol
 	for i := range proto.Logs {
 		log := &proto.Logs[i]
 		if c.Logged>>i&1 == 1 || !last && !reached(c, log.Step) || log.Wanted != nil && !log.Wanted(tx, nil) {
@@ -151,7 +154,7 @@ func (pl *pipeline) logTx(p *decode.Packet, f *flow.Flow, b *beside, tx app.Tx, 
 			x.Logged = true
 			for _, l := range pl.out.eve {
 				if l.wants("files") {
-					l.encoder.File(p, f, flow.Dir(dir), c.ID, pseudo, proto.Name, x, pl.members(proto, tx))
+					l.encoder.File(p, f, flow.Dir(dir), c.ID, pseudo, proto.Name, x, members(tx))
 				}
 			}
 		}
@@ -168,7 +171,8 @@ func reached(c *app.State, step [2]uint8) bool {
 }
 
 // members writes what a protocol says of a transaction; nil: nothing.
-func (pl *pipeline) members(p *app.Protocol, tx app.Tx) func(*jsonw.Writer) {
+func members(tx app.Tx) func(*jsonw.Writer) {
+	p := tx.Common().Protocol
 	if len(p.Logs) == 0 {
 		return nil
 	}

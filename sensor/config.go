@@ -29,6 +29,9 @@ type Config struct {
 	// Checksums is all, none or auto: whether wrong ones of a capture count;
 	// empty: as the file says.
 	Checksums string
+	// SimulateIPS judges a capture as if it were inline: streams on arrival,
+	// and what rules drop is dropped.
+	SimulateIPS bool
 	// Strict: no run with rules that are wrong.
 	Strict bool
 }

@@ -74,6 +74,7 @@ type eveLog struct {
 	types   map[string]*yamlconf.Node // Those that are on, nil where a type has no settings.
 	anomaly struct{ decode, stream, app bool }
 	stats   struct{ totals, threads, zero bool }
+	drops   struct{ alerts, all bool }
 	// pcapFile: events name the capture they are from.
 	pcapFile bool
 }
@@ -200,6 +201,8 @@ func (e *eveLog) addType(t *yamlconf.Node, opts *eve.Options) {
 			opts.Reference = on("metadata.rule.reference", "no")
 		case "anomaly":
 			e.anomaly.decode, e.anomaly.stream, e.anomaly.app = on("types.decode", "no"), on("types.stream", "no"), on("types.applayer", "yes")
+		case "drop":
+			e.drops.alerts, e.drops.all = on("alerts", "no"), value(n, "flows", "start") == "all"
 		case "stats":
 			e.stats.totals, e.stats.threads, e.stats.zero = on("totals", "yes"), on("threads", "no"), on("null-values", "yes")
 		}

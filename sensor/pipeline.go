@@ -11,6 +11,7 @@ import (
 	"github.com/hauberk/hauberk/sensor/internal/flow"
 	"github.com/hauberk/hauberk/sensor/internal/flow/slab"
 	"github.com/hauberk/hauberk/sensor/internal/stream"
+	"github.com/hauberk/hauberk/suricata"
 	"github.com/hauberk/hauberk/suricata/siteconf"
 )
 
@@ -45,6 +46,9 @@ type pipeline struct {
 	packets   uint64
 	alerts    uint64
 	streamBad uint64
+	// Inline.
+	accepted, blocked, byRules uint64
+	dropping                   *suricata.Compiled // The first rule that drops the packet.
 }
 
 // beside is what the layers keep of a flow beside the table.
@@ -118,8 +122,16 @@ func (pl *pipeline) packet(p *decode.Packet) {
 	if p.Flags&decode.WantsFlow != 0 {
 		pl.flow(&in)
 	}
-	pl.inspect(&in, false)
+	drop := ""
+	if in.Flow != nil && in.Flow.Dropped && pl.settings.ips {
+		drop = "flow drop"
+	} else {
+		drop = pl.inspect(&in, false)
+	}
 	pl.anomalies(p, in.Flow)
+	if pl.settings.ips {
+		pl.verdict(&in, drop)
+	}
 }
 
 // flow finds the packet's flow and moves it.
@@ -173,32 +185,83 @@ func (pl *pipeline) of(f *flow.Flow) *beside {
 }
 
 // inspect judges a packet and its flow's transactions and logs what matched.
-func (pl *pipeline) inspect(in *detect.Packet, pseudo bool) {
-	if pl.engine != nil {
-		pl.told(in, pl.engine.Inspect(in), nil, pseudo)
+// It returns why the packet is dropped, "" if it is not.
+func (pl *pipeline) inspect(in *detect.Packet, pseudo bool) (drop string) {
+	if pl.engine != nil && pl.told(in, pl.engine.Inspect(in), nil, pseudo) {
+		drop = "rules"
 	}
 	if in.Flow == nil {
-		return
+		return drop
 	}
 	b := pl.of(in.Flow)
-	pl.transactions(in, b, pseudo)
+	if pl.transactions(in, b, pseudo) {
+		drop = "rules"
+	}
 	if len(in.Stream) > 0 {
 		b.raw[in.Dir].inspected()
 	}
+	return drop
 }
 
-// told logs the alerts that are not silent.
-func (pl *pipeline) told(in *detect.Packet, alerts []detect.Alert, tx app.Tx, pseudo bool) {
+// told logs the alerts that are not silent. It says whether one drops the packet.
+func (pl *pipeline) told(in *detect.Packet, alerts []detect.Alert, tx app.Tx, pseudo bool) (dropped bool) {
 	for i := range alerts {
-		if !alerts[i].Silent {
-			pl.alert(in, &alerts[i], tx, pseudo)
+		a := &alerts[i]
+		if a.Dropped && pl.settings.ips {
+			dropped = true
+			if pl.dropping == nil {
+				pl.dropping = a.Rule
+			}
+			if in.Flow != nil && (tx != nil || a.Stream || ofFlow(a.Rule)) {
+				in.Flow.Dropped = true
+			}
 		}
+		if !a.Silent {
+			pl.alert(in, a, tx, pseudo)
+		}
+	}
+	return dropped
+}
+
+// ofFlow says whether a rule is on flows, not on packets.
+func ofFlow(r *suricata.Compiled) bool {
+	switch r.Type {
+	case suricata.TypeIPOnly, suricata.TypeLikeIPOnly, suricata.TypeProtoOnly, suricata.TypeAppLayer:
+		return true
+	}
+	return false
+}
+
+// verdict counts what becomes of a packet inline, and logs that it is dropped:
+// of a flow the first in each direction.
+func (pl *pipeline) verdict(in *detect.Packet, drop string) {
+	rule := pl.dropping
+	pl.dropping = nil
+	if drop == "" {
+		pl.accepted++
+		return
+	}
+	pl.blocked++
+	if drop == "rules" {
+		pl.byRules++
+	}
+	for _, l := range pl.out.eve {
+		if !l.wants("drop") || in.Flow != nil && in.Flow.DropLogged[in.Dir] && !l.drops.all {
+			continue
+		}
+		if !l.drops.alerts {
+			rule = nil
+		}
+		l.encoder.Drop(in.Packet, in.Flow, in.Dir, drop, rule)
+	}
+	if in.Flow != nil {
+		in.Flow.DropLogged[in.Dir] = true
 	}
 }
 
 func (pl *pipeline) alert(in *detect.Packet, a *detect.Alert, tx app.Tx, pseudo bool) {
 	pl.alerts++
-	info := eve.AlertInfo{Rule: a.Rule, Tx: a.Tx, Stream: a.Stream, Dir: in.Dir, Payload: in.Payload(), Pseudo: pseudo, Link: pl.link}
+	info := eve.AlertInfo{Rule: a.Rule, Tx: a.Tx, Stream: a.Stream, Dir: in.Dir, Payload: in.Payload(), Pseudo: pseudo, Link: pl.link, Blocked: a.Dropped && pl.settings.ips}
 	if a.Stream {
 		info.Payload = in.Stream
 	}
@@ -206,7 +269,7 @@ func (pl *pipeline) alert(in *detect.Packet, a *detect.Alert, tx app.Tx, pseudo 
 		b := pl.of(in.Flow)
 		b.appInfo(&info.FlowInfo)
 		if tx != nil {
-			info.AppendTx = pl.members(b.app.Protocol(), tx)
+			info.AppendTx = members(tx)
 		}
 	}
 	for _, l := range pl.out.eve {
@@ -216,7 +279,7 @@ func (pl *pipeline) alert(in *detect.Packet, a *detect.Alert, tx app.Tx, pseudo 
 	}
 	if len(pl.out.fast) > 0 {
 		class, priority := pl.class(a)
-		pl.fastLine = appendFast(pl.fastLine[:0], in.Packet, a.Rule, class, priority, false)
+		pl.fastLine = appendFast(pl.fastLine[:0], in.Packet, a.Rule, class, priority, info.Blocked)
 		for _, l := range pl.out.fast {
 			pl.keep(l.write(pl.fastLine))
 		}
@@ -297,7 +360,7 @@ func (pl *pipeline) flowEnds(f *flow.Flow, reason flow.Reason) {
 	}
 	if b.app != nil {
 		for _, tx := range b.app.Txs() {
-			pl.logTx(pl.own.Packets[0], f, b, tx, true, true)
+			pl.logTx(pl.own.Packets[0], f, tx, true, true)
 		}
 	}
 	b.appInfo(&info)

@@ -39,6 +39,7 @@ func Read(ctx context.Context, c Config, report func(Problem)) (Summary, error) 
 	if c.Checksums != "" {
 		s.pcapChecksums = map[string]string{"all": "yes", "none": "no", "auto": "auto"}[c.Checksums]
 	}
+	s.ips, s.stream.Inline = c.SimulateIPS, c.SimulateIPS
 	loaded := &Report{}
 	vars := variables(tree)
 	loaded.site(tree, vars)

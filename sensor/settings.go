@@ -22,7 +22,9 @@ type settings struct {
 	streamChecksums bool
 	// pcapChecksums is auto, yes or no: whether checksums of a capture count.
 	pcapChecksums string
-	tree          *yamlconf.Tree
+	// ips: what rules drop is dropped.
+	ips  bool
+	tree *yamlconf.Tree
 }
 
 // reader reads settings and keeps the first problem.

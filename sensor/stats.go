@@ -42,6 +42,12 @@ func (pl *pipeline) counters() []eve.Counter {
 	add("tcp.segment_memcap_drop", t.NoRoom)
 	add("tcp.stream_depth_reached", t.Stopped)
 	add("tcp.invalid_checksum", pl.streamBad)
+	if pl.settings.ips {
+		add("ips.accepted", pl.accepted)
+		add("ips.blocked", pl.blocked)
+		add("ips.drop_reason.rules", pl.byRules)
+		add("ips.drop_reason.flow_drop", pl.blocked-pl.byRules)
+	}
 	if pl.engine != nil {
 		c := &pl.engine.Counters
 		add("detect.alert", c.Alerts)

@@ -183,7 +183,8 @@ type Tx interface {
 
 // State is what every transaction has.
 type State struct {
-	ID       uint64 // in its flow, from 0
+	ID       uint64    // in its flow, from 0
+	Protocol *Protocol // set by the driver
 	Progress [2]uint8
 	// Skip says that a direction never has anything: a datagram protocol whose
 	// request and answer are two transactions.

@@ -37,6 +37,7 @@ type Session struct {
 	ctx      Context
 	proto    *Protocol
 	parser   Parser
+	before   Parser // Of the protocol the flow had first.
 	pending  [2][]byte
 	at       [2]uint64 // Offset of pending.
 	unknown  [2]bool   // Nothing is known by this direction's bytes.
@@ -61,14 +62,33 @@ func (s *Session) Failed() bool { return s.proto == nil && s.unknown[0] && s.unk
 
 // Txs are the transactions not yet freed, oldest first.
 func (s *Session) Txs() []Tx {
-	if s.parser == nil {
+	switch {
+	case s.before == nil && s.parser == nil:
 		return nil
+	case s.before == nil:
+		return s.parser.Txs()
+	case s.parser == nil:
+		return s.before.Txs()
 	}
-	return s.parser.Txs()
+	return append(slices.Clip(s.before.Txs()), s.parser.Txs()...)
 }
 
 // Free forgets a transaction.
-func (s *Session) Free(tx Tx) { s.parser.Free(tx) }
+func (s *Session) Free(tx Tx) {
+	for _, p := range []Parser{s.before, s.parser} {
+		if p != nil {
+			p.Free(tx)
+		}
+	}
+}
+
+// own tells new transactions their protocol.
+func (s *Session) own() {
+	txs := s.parser.Txs()
+	for i := len(txs) - 1; i >= 0 && txs[i].Common().Protocol == nil; i-- {
+		txs[i].Common().Protocol = s.proto
+	}
+}
 
 // TakeEvents returns the events without a transaction that were raised since
 // the last call.
@@ -129,8 +149,10 @@ func (s *Session) End(dir Dir, time int64) {
 
 // Finish says that the flow is over.
 func (s *Session) Finish() {
-	if s.parser != nil {
-		s.parser.End()
+	for _, p := range []Parser{s.before, s.parser} {
+		if p != nil {
+			p.End()
+		}
 	}
 }
 
@@ -146,6 +168,7 @@ func (s *Session) datagram(dir Dir, data []byte, time int64) {
 	}
 	if s.parser != nil {
 		s.parser.Parse(&Input{Dir: dir, Data: data, Time: time})
+		s.own()
 		s.change()
 	}
 }
@@ -158,6 +181,7 @@ func (s *Session) parse(dir Dir, time int64) {
 			return
 		}
 		consumed, _ := s.parser.Parse(&Input{Dir: dir, Data: data, Offset: s.at[dir], End: s.done[dir], Time: time})
+		s.own()
 		if consumed > 0 {
 			s.at[dir] += uint64(consumed)
 			s.pending[dir] = data[:copy(data, data[consumed:])]
@@ -185,7 +209,10 @@ func (s *Session) change() bool {
 	}
 	name := *s.become
 	s.become = nil
-	s.proto, s.unknown = nil, [2]bool{}
+	if s.before == nil {
+		s.before = s.parser
+	}
+	s.proto, s.parser, s.unknown = nil, nil, [2]bool{}
 	if p := s.registry.Find(name); p != nil {
 		s.adopt(p)
 	}

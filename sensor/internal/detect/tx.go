@@ -132,11 +132,11 @@ func Inspected(tx app.Tx) bool {
 // good until the next call of either Inspect.
 func (e *Engine) InspectTx(p *Packet, tx app.Tx) []Alert {
 	e.alerts = e.alerts[:0]
-	groups := e.set.apps[p.App]
+	c := tx.Common()
+	groups := e.set.apps[c.Protocol.Name]
 	if groups == nil {
 		return nil
 	}
-	c := tx.Common()
 	st, _ := c.Inspect[0].(*txState)
 	if st == nil {
 		st = &txState{rules: map[ruleKey]*ruleState{}}

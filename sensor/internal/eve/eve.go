@@ -619,6 +619,55 @@ func (e *Encoder) evidence(p *decode.Packet, a *AlertInfo) {
 	}
 }
 
+// Drop writes that a packet is dropped; rule is the one that does, if it is told.
+func (e *Encoder) Drop(p *decode.Packet, f *flow.Flow, dir flow.Dir, reason string, rule *suricata.Compiled) {
+	e.begin("drop", p, f, false)
+	if f != nil {
+		e.direction(dir)
+	}
+	e.w.Object("drop")
+	switch p.Layer3 {
+	case decode.IPv4:
+		ip := p.IPv4()
+		e.w.Uint("len", uint64(ip.TotalLen()))
+		e.w.Uint("tos", uint64(ip.TOS()))
+		e.w.Uint("ttl", uint64(ip.TTL()))
+		e.w.Uint("ipid", uint64(ip.ID()))
+	case decode.IPv6:
+		ip := p.IPv6()
+		e.w.Uint("len", uint64(ip.PayloadLen()))
+		e.w.Uint("tc", uint64(ip.TrafficClass()))
+		e.w.Uint("hoplimit", uint64(ip.HopLimit()))
+		e.w.Uint("flowlbl", uint64(ip.FlowLabel()))
+	}
+	switch p.Layer4 {
+	case decode.TCP:
+		t := p.TCP()
+		e.w.Uint("tcpseq", uint64(t.Seq()))
+		e.w.Uint("tcpack", uint64(t.Ack()))
+		e.w.Uint("tcpwin", uint64(t.Window()))
+		for _, flag := range [...]struct {
+			bit  packet.Flags
+			name string
+		}{{packet.SYN, "syn"}, {packet.ACK, "ack"}, {packet.PSH, "psh"}, {packet.RST, "rst"}, {packet.URG, "urg"}, {packet.FIN, "fin"}} {
+			e.w.Bool(flag.name, t.Flags().Has(flag.bit))
+		}
+		e.w.Uint("tcpres", uint64(t[12]&0x0f))
+		e.w.Uint("tcpurgp", uint64(t.Urgent()))
+	case decode.UDP:
+		e.w.Uint("udplen", uint64(p.UDP().Len()))
+	case decode.ICMPv4, decode.ICMPv6:
+		e.w.Uint("icmp_id", uint64(p.ICMP().ID()))
+		e.w.Uint("icmp_seq", uint64(p.ICMP().Seq()))
+	}
+	e.w.String("reason", reason)
+	e.w.Close()
+	if rule != nil {
+		e.alert(p, &AlertInfo{Rule: rule, Blocked: true, Tx: -1})
+	}
+	e.end()
+}
+
 // Anomaly writes what is wrong with a packet.
 func (e *Encoder) Anomaly(p *decode.Packet, f *flow.Flow, ev decode.Event) {
 	e.begin("anomaly", p, f, false)

@@ -94,6 +94,8 @@ type Flow struct {
 	NoInspection bool
 	// Dropped: a rule drops all that follows.
 	Dropped bool
+	// DropLogged says in which directions a drop was logged.
+	DropLogged [2]bool
 	// Judged says in which directions rules on addresses alone were evaluated.
 	Judged [2]bool
 	// AppKnown says in which directions the application protocol was
