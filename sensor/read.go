@@ -39,7 +39,8 @@ func Read(ctx context.Context, c Config, report func(Problem)) (Summary, error) 
 	if c.Checksums != "" {
 		s.pcapChecksums = map[string]string{"all": "yes", "none": "no", "auto": "auto"}[c.Checksums]
 	}
-	s.ips, s.stream.Inline = c.SimulateIPS, c.SimulateIPS
+	s.ips = c.SimulateIPS
+	s.stream.Inline = s.stream.Inline || s.ips
 	loaded := &Report{}
 	vars := variables(tree)
 	loaded.site(tree, vars)

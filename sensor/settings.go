@@ -124,6 +124,7 @@ func (r *reader) flow(c *flow.Config) {
 func (r *reader) stream(c *stream.Config) {
 	c.Midstream = r.tree.Bool("stream.midstream", false)
 	c.AsyncOneside = r.tree.Bool("stream.async-oneside", false)
+	c.Inline = r.tree.Bool("stream.inline", false)
 	c.Depth = r.size("stream.reassembly.depth", 1<<20)
 	c.Memory = int(r.size("stream.reassembly.memcap", 256<<20))
 	c.CheckOverlap = r.tree.Bool("stream.reassembly.check-overlap-different-data", true)

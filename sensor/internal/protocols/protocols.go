@@ -4,6 +4,7 @@ package protocols
 
 import (
 	"github.com/hauberk/hauberk/sensor/internal/app"
+	"github.com/hauberk/hauberk/sensor/internal/app/dns"
 	"github.com/hauberk/hauberk/sensor/internal/app/http1"
 )
 
@@ -11,5 +12,6 @@ import (
 func All() []*app.Protocol {
 	return []*app.Protocol{
 		http1.Protocol,
+		dns.Protocol,
 	}
 }
