@@ -67,9 +67,9 @@ func TestQueryAndAnswer(t *testing.T) {
 
 func TestEvents(t *testing.T) {
 	for text, want := range map[string]app.EventID{
-		strings.Replace(query, "0100", "0140", 1):                        zFlag,
-		strings.Replace(query, "0100", "8180", 1):                        notRequest,
-		"1234 0100 0001 0000 0000 0000 c00c 0001 0001":                   infiniteLoop,
+		strings.Replace(query, "0100", "0140", 1):                      zFlag,
+		strings.Replace(query, "0100", "8180", 1):                      notRequest,
+		"1234 0100 0001 0000 0000 0000 c00c 0001 0001":                 infiniteLoop,
 		"1234 0100 0002 0000 0000 0000 03777777 00 0001 0001 00000000": malformed,
 	} {
 		p := &parser{ctx: &app.Context{Flow: app.FlowInfo{UDP: true}}}

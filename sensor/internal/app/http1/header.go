@@ -10,24 +10,47 @@ func (h *header) is(name string) bool {
 }
 
 // addLine takes a header line, or one that goes on with the line before it
-// (obs-fold, RFC 9112 section 5.2).
-func (m *message) addLine(line []byte) {
+// (obs-fold, RFC 9112 section 5.2). A client takes a line that begins with a
+// blank and has a name and a colon for a header of its own.
+func (m *message) addLine(line []byte, client bool) {
 	m.raw = append(append(m.raw, line...), "\r\n"...)
-	if len(line) > 0 && (line[0] == ' ' || line[0] == '\t') && len(m.headers) > 0 {
-		last := &m.headers[len(m.headers)-1]
-		rest := bytes.TrimSpace(line)
-		if len(last.name) > 0 && last.value == nil { // The colon was not there yet.
-			m.headers = m.headers[:len(m.headers)-1]
-			m.headers = append(m.headers, split(append(append(bytes.Clone(last.name), ' '), rest...)))
-			return
-		}
-		if len(last.value) > 0 && len(rest) > 0 {
-			last.value = append(bytes.Clone(last.value), ' ')
-		}
-		last.value = append(last.value[:len(last.value):len(last.value)], rest...)
+	folded := len(line) > 0 && (line[0] == ' ' || line[0] == '\t' || client && line[0] == 0)
+	if !folded || len(m.headers) == 0 || client && looksWhole(line) {
+		m.headers = append(m.headers, split(bytes.Clone(line)))
 		return
 	}
-	m.headers = append(m.headers, split(bytes.Clone(line)))
+	last := &m.headers[len(m.headers)-1]
+	rest := bytes.Trim(line, blank)
+	if last.value == nil { // The colon was not there yet.
+		m.headers[len(m.headers)-1] = split(append(append(bytes.Clone(last.name), ' '), rest...))
+		return
+	}
+	if len(last.value) > 0 && len(rest) > 0 {
+		last.value = append(last.value[:len(last.value):len(last.value)], ' ')
+	}
+	last.value = append(last.value[:len(last.value):len(last.value)], clean(rest)...)
+}
+
+// looksWhole says whether a line has a name, of the bytes names have, and a colon.
+func looksWhole(line []byte) bool {
+	name, _, ok := bytes.Cut(bytes.Trim(line, blank), []byte{':'})
+	if !ok || len(name) == 0 {
+		return false
+	}
+	for _, c := range name {
+		if !(c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
+			return false
+		}
+	}
+	return true
+}
+
+// clean drops NUL, which clients do not see.
+func clean(b []byte) []byte {
+	if bytes.IndexByte(b, 0) < 0 {
+		return b
+	}
+	return bytes.ReplaceAll(b, []byte{0}, nil)
 }
 
 // blank are the bytes that stand around names and values.
@@ -42,7 +65,7 @@ func split(line []byte) header {
 	if v == nil {
 		v = []byte{}
 	}
-	return header{bytes.Trim(name, blank), v}
+	return header{clean(bytes.Trim(name, blank)), clean(v)}
 }
 
 // appendHeaders writes the headers in normal form, without cookies.

@@ -209,27 +209,57 @@ func (p *parser) one(dir app.Dir, s *side, data []byte, end bool) (consumed int,
 		}
 		return 0, false
 	}
+	if s.step == readLine && dir == app.ToClient && !isStatus(line) && len(bytes.TrimSpace(line)) > 0 {
+		// Something before the status line, if one follows.
+		rest := data[n:]
+		if len(rest) < len("HTTP/") && !end {
+			return 0, false
+		}
+		if isStatus(rest) {
+			return n, true
+		}
+	}
 	p.line(dir, s, line, data[:n])
 	return n, true
 }
 
-// cutLine finds a line and how many bytes it has with its end. Servers are
-// taken at a lone CR too.
+func isStatus(line []byte) bool {
+	text := bytes.TrimLeft(line, blank)
+	return len(text) >= 4 && bytes.EqualFold(text[:4], []byte("HTTP"))
+}
+
+// cutLine finds a line and how many bytes it has with its end. Clients take
+// more for the end of a server's line than LF, with a CR before it or not: a
+// lone CR, and LF CR.
 func cutLine(data []byte, dir app.Dir, end bool) (line []byte, n int) {
-	i := bytes.IndexByte(data, '\n')
+	skip := 0
+	if dir == app.ToClient && len(data) > 1 && data[0] == '\r' && data[1] != '\n' && data[1] != '\r' {
+		skip = 1
+	}
+	rest := data[skip:]
+	i := bytes.IndexByte(rest, '\n')
 	if dir == app.ToClient {
-		j := bytes.IndexByte(data, '\r')
-		if j >= 0 && j+1 < len(data) && data[j+1] != '\n' && (i < 0 || j < i) && data[j+1] != '\r' {
-			return data[:j], j + 1
+		j := bytes.IndexByte(rest, '\r')
+		if j > 0 && j+1 < len(rest) && rest[j+1] != '\n' && (i < 0 || j < i) && rest[j+1] != '\r' {
+			return rest[:j], skip + j + 1
 		}
 	}
 	if i < 0 {
 		if end {
-			return bytes.TrimRight(data, "\r"), len(data)
+			return bytes.TrimRight(rest, "\r"), len(data)
 		}
 		return nil, 0
 	}
-	return bytes.TrimRight(data[:i], "\r"), i + 1
+	return bytes.TrimSuffix(rest[:i], []byte{'\r'}), skip + i + 1
+}
+
+// endsHead says whether a line ends the headers: an empty one, and for clients
+// one of blanks that ends in LF alone.
+func endsHead(dir app.Dir, line, raw []byte) bool {
+	if len(line) == 0 {
+		return true
+	}
+	return dir == app.ToClient && len(bytes.Trim(line, " \t")) == 0 && len(raw) == len(line)+1 && raw[len(raw)-1] == '\n'
 }
 
 // line takes a line of a message's head, or of its chunks.
@@ -239,12 +269,12 @@ func (p *parser) line(dir app.Dir, s *side, line, raw []byte) {
 		p.first(dir, s, line, raw)
 	case readHeaders:
 		m := s.message(dir)
-		if len(line) == 0 {
+		if endsHead(dir, line, raw) {
 			p.head(dir, s)
 			return
 		}
 		if len(m.headers) < maxHeaders && len(m.raw) < maxRaw {
-			m.addLine(line)
+			m.addLine(line, dir == app.ToClient)
 		}
 	case readChunk:
 		p.chunk(dir, s, line, raw)
@@ -260,7 +290,7 @@ func (p *parser) line(dir app.Dir, s *side, line, raw []byte) {
 			return
 		}
 		if m := s.message(dir); len(m.headers) < maxHeaders && len(m.raw) < maxRaw {
-			m.addLine(line)
+			m.addLine(line, dir == app.ToClient)
 		}
 	}
 }
@@ -337,7 +367,7 @@ func cutBlank(b []byte) (word, rest []byte) {
 func (p *parser) response(s *side, line, raw []byte) {
 	t := s.tx
 	text := bytes.TrimLeft(line, blank)
-	if !bytes.HasPrefix(bytes.ToUpper(text), []byte("HTTP")) {
+	if !isStatus(line) {
 		// No status line: all of it is the body (HTTP/0.9).
 		t.Progress[app.ToClient] = headersDone
 		p.beginBody(app.ToClient, s)
@@ -357,7 +387,10 @@ func (p *parser) response(s *side, line, raw []byte) {
 func (p *parser) head(dir app.Dir, s *side) {
 	t, m := s.tx, s.message(dir)
 	t.Progress[dir] = headersDone
-	if dir == app.ToClient && len(t.status) == 3 && t.status[0] == '1' && !bytes.Equal(t.status, []byte("101")) {
+	coded := bytes.ToLower(m.all("transfer-encoding"))
+	length, hasLength := contentLength(m.all("content-length"))
+	bodied := hasLength && length > 0 || len(coded) > 0
+	if dir == app.ToClient && !bodied && len(t.status) == 3 && t.status[0] == '1' && !bytes.Equal(t.status, []byte("101")) {
 		t.response, t.status, t.reason = message{}, nil, nil // The answer itself follows.
 		t.Progress[dir] = started
 		s.step = readLine
@@ -369,16 +402,14 @@ func (p *parser) head(dir app.Dir, s *side) {
 			p.ctx.Hooks.Become("")
 			return
 		}
-		if bytes.Equal(t.status, []byte("101")) {
+		if bytes.Equal(t.status, []byte("101")) && !bodied {
 			p.finish(dir, s)
 			p.sides[0].step, p.sides[1].step = readTunnel, readTunnel
 			return
 		}
 	}
-	coded := m.value("transfer-encoding")
-	length, hasLength := contentLength(m.value("content-length"))
 	switch {
-	case bytes.Contains(bytes.ToLower(coded), []byte("chunked")):
+	case bytes.Contains(coded, []byte("chunked")):
 		p.beginBody(dir, s)
 		s.step = readChunk
 	case dir == app.ToClient && bytes.EqualFold(t.method, []byte("HEAD")):
@@ -396,16 +427,28 @@ func (p *parser) head(dir app.Dir, s *side) {
 	}
 }
 
-// contentLength reads the digits of a Content-Length, whatever stands around them.
+// contentLength reads the number of a Content-Length, whatever stands before
+// it. One that is followed by something else says nothing, unless that is the
+// same number again.
 func contentLength(v []byte) (n uint64, ok bool) {
 	i := bytes.IndexAny(v, "0123456789")
 	if i < 0 {
 		return 0, false
 	}
+	start := i
 	for ; i < len(v) && v[i] >= '0' && v[i] <= '9'; i++ {
 		if n = n*10 + uint64(v[i]-'0'); n > 1<<50 {
 			return 0, false
 		}
+	}
+	rest := bytes.Trim(v[i:], blank)
+	for len(rest) > 0 {
+		again, found := bytes.CutPrefix(rest, []byte(", "))
+		again, same := bytes.CutPrefix(again, v[start:i])
+		if !found || !same {
+			return 0, false
+		}
+		rest = again
 	}
 	return n, true
 }
@@ -444,7 +487,7 @@ func (p *parser) beginBody(dir app.Dir, s *side) {
 	s.coded, s.next = nil, 0
 	s.codings = nil
 	if dir == app.ToClient {
-		s.codings = codings(m.value("content-encoding"), p.layers)
+		s.codings = codings(m.all("content-encoding"), p.layers)
 	}
 	if dir == app.ToServer && !bytes.EqualFold(s.tx.method, []byte("POST")) && !bytes.EqualFold(s.tx.method, []byte("PUT")) {
 		return
