@@ -6,6 +6,7 @@ import (
 	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/sensor/internal/app/dns"
 	"github.com/hauberk/hauberk/sensor/internal/app/http1"
+	"github.com/hauberk/hauberk/sensor/internal/app/tls"
 )
 
 // All are the protocols.
@@ -13,5 +14,6 @@ func All() []*app.Protocol {
 	return []*app.Protocol{
 		http1.Protocol,
 		dns.Protocol,
+		tls.Protocol,
 	}
 }
