@@ -104,8 +104,9 @@ func captures(path string) ([]string, error) {
 	}
 	var list []string
 	for _, e := range entries {
-		if e.Type().IsRegular() && !strings.HasPrefix(e.Name(), ".") {
-			list = append(list, filepath.Join(path, e.Name()))
+		file := filepath.Join(path, e.Name())
+		if st, err := os.Stat(file); err == nil && st.Mode().IsRegular() && !strings.HasPrefix(e.Name(), ".") {
+			list = append(list, file)
 		}
 	}
 	slices.Sort(list)

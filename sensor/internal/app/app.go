@@ -188,8 +188,10 @@ type State struct {
 	Progress [2]uint8
 	// Skip says that a direction never has anything: a datagram protocol whose
 	// request and answer are two transactions.
-	Skip   [2]bool
-	Files  [2]file.List
+	Skip  [2]bool
+	Files [2]file.List
+	// Grown is how many bytes of buffers that grow there are, beside Files.
+	Grown  [2]uint64
 	Events []EventID // raised so far, each once
 	// New says which events came since detection looked last.
 	Seen int

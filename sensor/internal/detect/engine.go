@@ -44,22 +44,26 @@ type Engine struct {
 	multi      multi.Scratch
 	state      match.State
 	candidates []*rule
+	hits       []*rule
 	missing    []bool
 	alerts     []Alert
 	header     []byte
 	scratch    []byte            // For buffers that transactions must make.
 	hosts      map[hostKey]int64 // Until when each bit is set.
+	members    []membership      // By address set.
+	packets    uint64            // Inspections so far.
+	src, dst   netip.Addr        // Of the packet under inspection.
 }
 
 // NewEngine returns an engine for one pipeline.
 func NewEngine(s *Ruleset) *Engine {
-	return &Engine{set: s, limits: newLimits(s.site.Thresholds), hosts: map[hostKey]int64{}}
+	return &Engine{set: s, limits: newLimits(s.site.Thresholds), hosts: map[hostKey]int64{}, members: make([]membership, len(s.sets))}
 }
 
 // Inspect judges a packet by all rules that are not on transactions. The
 // alerts are good until the next call.
 func (e *Engine) Inspect(p *Packet) []Alert {
-	e.alerts = e.alerts[:0]
+	e.begin(p)
 	if p.State != nil && p.State.passed || p.Flow != nil && p.Flow.NoInspection {
 		return nil
 	}
@@ -83,10 +87,25 @@ func (e *Engine) Inspect(p *Packet) []Alert {
 	return e.settle(p)
 }
 
+// begin forgets what was known of the packet before.
+func (e *Engine) begin(p *Packet) {
+	e.alerts = e.alerts[:0]
+	e.packets++
+	e.src, e.dst = p.Src(), p.Dst()
+}
+
 // collect finds the candidates, in the order of evaluation.
 func (e *Engine) collect(p *Packet) {
 	g := &e.set.groups[protoOf(p.Packet)][p.Dir]
-	list := append(e.candidates[:0], g.always...)
+	list := e.hits[:0]
+	if p.Flow == nil || !p.Flow.Judged[p.Dir] {
+		list = append(list, g.once...)
+		list = append(list, g.bySrc.find(e.src)...)
+		list = append(list, g.byDst.find(e.dst)...)
+	}
+	if p.App != "" && (p.Flow == nil || !p.Flow.AppJudged[p.Dir]) {
+		list = append(list, g.apps...)
+	}
 	if !p.Events.Empty() {
 		list = append(list, g.decode...)
 	}
@@ -98,8 +117,24 @@ func (e *Engine) collect(p *Packet) {
 	if len(p.Stream) > 0 {
 		list = e.found(list, &g.payload, p.Stream)
 	}
-	slices.SortFunc(list, func(a, b *rule) int { return int(a.index - b.index) })
-	e.candidates = slices.Compact(list)
+	slices.SortFunc(list, byIndex)
+	list = slices.Compact(list)
+	e.hits = list
+	e.candidates = merge(e.candidates[:0], g.always, list)
+}
+
+func byIndex(a, b *rule) int { return int(a.index - b.index) }
+
+// merge appends two ordered lists without a common member, in order.
+func merge(out, a, b []*rule) []*rule {
+	for len(a) > 0 && len(b) > 0 {
+		if a[0].index < b[0].index {
+			out, a = append(out, a[0]), a[1:]
+		} else {
+			out, b = append(out, b[0]), b[1:]
+		}
+	}
+	return append(append(out, a...), b...)
 }
 
 // found appends the rules whose fast pattern is in the data, and those whose
@@ -142,6 +177,9 @@ func (e *Engine) judge(r *rule, p *Packet) {
 // matches evaluates everything but the chains.
 func (e *Engine) matches(r *rule, p *Packet) bool {
 	e.Counters.Evaluated++
+	if len(r.Apps) > 0 && r.Type != suricata.TypeDecoderEvent && !r.hasApp(p.App) {
+		return false
+	}
 	if r.Type != suricata.TypeDecoderEvent && !e.headerMatches(r, p) {
 		return false
 	}
@@ -163,18 +201,19 @@ func (e *Engine) matches(r *rule, p *Packet) bool {
 			return false
 		}
 	}
-	if len(r.Apps) > 0 && r.Type != suricata.TypeDecoderEvent {
-		if p.App == "" || !slices.ContainsFunc(r.Apps, func(name string) bool { return appMatches(name, p.App) }) {
-			return false
+	return true
+}
+
+func (r *rule) hasApp(app string) bool {
+	if app == "" {
+		return false
+	}
+	for _, name := range r.Apps {
+		if name == app || appMatches(name, app) {
+			return true
 		}
 	}
-	switch r.Type {
-	case suricata.TypeIPOnly, suricata.TypeLikeIPOnly:
-		return p.Flow == nil || !p.Flow.Judged[p.Dir]
-	case suricata.TypeProtoOnly, suricata.TypeAppLayer:
-		return p.Flow == nil || !p.Flow.AppJudged[p.Dir]
-	}
-	return true
+	return false
 }
 
 func (e *Engine) hasEvent(r *rule, p *Packet) bool {
@@ -194,15 +233,41 @@ func (e *Engine) headerMatches(r *rule, p *Packet) bool {
 	if len(r.IPProtos) > 0 && !slices.Contains(r.IPProtos, uint8(p.Proto)) {
 		return false
 	}
-	src, dst := p.Src(), p.Dst()
-	return e.ends(r, src, p.SrcPort, dst, p.DstPort, p.Packet) || r.both && e.ends(r, dst, p.DstPort, src, p.SrcPort, p.Packet)
+	ports := hasPorts(p.Packet)
+	if (!ports || contains(r.SrcPort, p.SrcPort) && contains(r.DstPort, p.DstPort)) && e.member(r.src, p, false) && e.member(r.dst, p, true) {
+		return true
+	}
+	return r.both && (!ports || contains(r.SrcPort, p.DstPort) && contains(r.DstPort, p.SrcPort)) && e.member(r.src, p, true) && e.member(r.dst, p, false)
 }
 
-func (e *Engine) ends(r *rule, src netip.Addr, srcPort uint16, dst netip.Addr, dstPort uint16, p *decode.Packet) bool {
-	if hasPorts(p) && !(contains(r.SrcPort, srcPort) && contains(r.DstPort, dstPort)) {
-		return false
+// membership is what is known of a packet's addresses and a set of them.
+type membership struct {
+	packet uint64 // Of which it is known, by the engine's count.
+	known  [2]bool
+	in     [2]bool
+}
+
+// member says whether the source or the destination of a packet is in a set.
+// Many rules share a set: each is asked once for a packet.
+func (e *Engine) member(set *addressSet, p *Packet, dst bool) bool {
+	if set.any {
+		return true
 	}
-	return (r.Src.Any() || r.Src.Contains(src)) && (r.Dst.Any() || r.Dst.Contains(dst))
+	m, end := &e.members[set.id], 0
+	if dst {
+		end = 1
+	}
+	if m.packet != e.packets {
+		*m = membership{packet: e.packets}
+	}
+	if !m.known[end] {
+		a := e.src
+		if dst {
+			a = e.dst
+		}
+		m.known[end], m.in[end] = true, set.Contains(a)
+	}
+	return m.in[end]
 }
 
 type ports interface {

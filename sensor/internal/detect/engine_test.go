@@ -107,6 +107,42 @@ func TestHeaderAndPayload(t *testing.T) {
 	}
 }
 
+// TestAddressesAlone holds the index of addresses against the sets.
+func TestAddressesAlone(t *testing.T) {
+	e := engine(t, Site{},
+		`alert ip [192.0.2.0/28,192.0.2.16/28,198.51.100.7] any -> any any (msg:"from a list";)`,
+		`alert ip any any -> [192.0.2.1,203.0.113.0/24] any (msg:"to a list";)`,
+		`alert ip [0.0.0.0/0] any -> [255.255.255.255] any (msg:"the last address";)`,
+		`alert ip ![10.0.0.0/8] any -> any any (msg:"not from home";)`,
+		`alert ip [2001:db8::/32] any -> any any (msg:"IPv6";)`,
+	)
+	for i, c := range []struct {
+		src, dst string
+		want     []uint32
+	}{
+		{"192.0.2.1:5", "10.0.0.1:6", []uint32{1, 4}},
+		{"192.0.2.31:5", "10.0.0.1:6", []uint32{1, 4}},
+		{"192.0.2.32:5", "10.0.0.1:6", []uint32{4}},
+		{"198.51.100.7:5", "203.0.113.255:6", []uint32{1, 2, 4}},
+		{"10.0.0.1:5", "203.0.114.0:6", nil},
+		{"10.0.0.1:5", "255.255.255.255:6", []uint32{3}},
+		{"[2001:db8:ffff::1]:5", "[2001:db9::1]:6", []uint32{4, 5}},
+		{"[2001:db9::1]:5", "[2001:db8::1]:6", []uint32{4}},
+	} {
+		if got := told(e.Inspect(newTraffic().udp(c.src, c.dst, "x", 1))); !slices.Equal(got, c.want) {
+			t.Errorf("%d: %v, want %v", i, got, c.want)
+		}
+	}
+	// Once for each direction of a flow.
+	w := newTraffic()
+	a, b := "192.0.2.1:5", "10.0.0.1:6"
+	for i, want := range []int{2, 0, 0} {
+		if got := told(e.Inspect(w.udp(a, b, "x", 1))); len(got) != want {
+			t.Errorf("packet %d: %v", i, got)
+		}
+	}
+}
+
 func TestOrderAndPass(t *testing.T) {
 	e := engine(t, Site{Classes: siteconf.Classes{"bad": {Name: "bad", Priority: 1}}},
 		`alert udp any any -> any any (msg:"third"; content:"a";)`,

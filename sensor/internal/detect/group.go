@@ -6,11 +6,16 @@ import (
 	"github.com/hauberk/hauberk/packet"
 	"github.com/hauberk/hauberk/suricata"
 	"github.com/hauberk/hauberk/suricata/multi"
+	"github.com/hauberk/hauberk/suricata/netset"
 )
 
 // group is the rules that packets of one protocol and direction may match.
 type group struct {
 	always  []*rule // Nothing to search for.
+	once    []*rule // On addresses alone: once in each direction of a flow.
+	bySrc   ipIndex // Of those, the ones that name few sources,
+	byDst   ipIndex // or few destinations.
+	apps    []*rule // On the application protocol alone: once it is known.
 	payload search  // By a pattern in the payload or the stream.
 	decode  []*rule // On events.
 }
@@ -41,6 +46,10 @@ func (s *Ruleset) group() error {
 				}
 				g := &s.groups[at][dir]
 				switch {
+				case r.Type == suricata.TypeIPOnly || r.Type == suricata.TypeLikeIPOnly:
+					g.once = append(g.once, r)
+				case r.Type == suricata.TypeProtoOnly || r.Type == suricata.TypeAppLayer:
+					g.apps = append(g.apps, r)
 				case len(r.events) > 0 && len(r.chains) == 0:
 					g.decode = append(g.decode, r)
 				case r.Fast != nil && r.chains[r.Fast.Chain].Buffer == suricata.BufPayload && len(r.chains[r.Fast.Chain].Transforms) == 0:
@@ -59,6 +68,7 @@ func (s *Ruleset) group() error {
 	for at := range sets {
 		for dir := range sets[at] {
 			g := &s.groups[at][dir]
+			g.indexOnce()
 			var err error
 			if g.payload.set, err = multi.Compile(sets[at][dir].patterns); err != nil {
 				return err
@@ -66,6 +76,26 @@ func (s *Ruleset) group() error {
 		}
 	}
 	return nil
+}
+
+// indexOnce moves the rules on addresses that can be looked up to the indexes,
+// by the end that has the longer list.
+func (g *group) indexOnce() {
+	var rest, src, dst []*rule
+	for _, r := range g.once {
+		bySrc, byDst := indexable(r.Src), indexable(r.Dst)
+		switch {
+		case r.both || !bySrc && !byDst:
+			rest = append(rest, r)
+		case bySrc && (!byDst || len(r.Src.Ranges()) >= len(r.Dst.Ranges())):
+			src = append(src, r)
+		default:
+			dst = append(dst, r)
+		}
+	}
+	g.once = rest
+	g.bySrc = newIPIndex(src, func(r *rule) *netset.Addrs { return r.Src })
+	g.byDst = newIPIndex(dst, func(r *rule) *netset.Addrs { return r.Dst })
 }
 
 func (s *search) add(r *rule) {

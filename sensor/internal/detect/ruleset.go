@@ -18,12 +18,14 @@ import (
 	"github.com/hauberk/hauberk/sensor/internal/decode"
 	"github.com/hauberk/hauberk/suricata"
 	"github.com/hauberk/hauberk/suricata/match"
+	"github.com/hauberk/hauberk/suricata/netset"
 	"github.com/hauberk/hauberk/suricata/siteconf"
 )
 
 // rule is a compiled rule as the engine evaluates it.
 type rule struct {
 	*suricata.Compiled
+	src, dst *addressSet
 	index    int32 // In the order of evaluation.
 	programs []*match.Program
 	chains   []suricata.Chain
@@ -47,12 +49,20 @@ type rule struct {
 // Alertable says whether an alert of the rule is told.
 func (r *rule) Alertable() bool { return !r.noAlert }
 
+// addressSet is one that rules may share.
+type addressSet struct {
+	*netset.Addrs
+	id  int
+	any bool
+}
+
 // Ruleset is immutable.
 type Ruleset struct {
 	rules  []*rule
 	groups [protos][2]group
 	decode group // Rules on events of broken packets.
 	apps   map[string]*[2]appGroup
+	sets   map[*netset.Addrs]*addressSet
 	bits   names // Of flowbits.
 	ints   names
 	xbits  names
@@ -65,6 +75,15 @@ type Site struct {
 	Classes    siteconf.Classes
 	// MaxAlerts is how many alerts a packet has at most (packet-alert-max).
 	MaxAlerts int
+}
+
+func (s *Ruleset) addresses(a *netset.Addrs) *addressSet {
+	set := s.sets[a]
+	if set == nil {
+		set = &addressSet{Addrs: a, id: len(s.sets), any: a.Any()}
+		s.sets[a] = set
+	}
+	return set
 }
 
 // defaultPriority is that of a rule without a class.
@@ -108,7 +127,7 @@ func Compile(rules []*suricata.Compiled, site Site) (*Ruleset, []error) {
 	if site.MaxAlerts == 0 {
 		site.MaxAlerts = 15
 	}
-	s := &Ruleset{bits: names{}, ints: names{}, xbits: names{}, site: site}
+	s := &Ruleset{sets: map[*netset.Addrs]*addressSet{}, bits: names{}, ints: names{}, xbits: names{}, site: site}
 	var problems []error
 	for _, c := range rules {
 		r, err := s.rule(c)
@@ -131,6 +150,7 @@ func (s *Ruleset) Len() int { return len(s.rules) }
 func (s *Ruleset) rule(c *suricata.Compiled) (*rule, error) {
 	r := &rule{Compiled: c, chains: c.Chains(), both: c.Way == suricata.Either, action: c.Actions[0].Verb}
 	r.priority = s.site.priority(c)
+	r.src, r.dst = s.addresses(c.Src), s.addresses(c.Dst)
 	var err error
 	if r.programs, err = match.CompileRule(c); err != nil {
 		return nil, err

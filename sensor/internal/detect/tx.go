@@ -96,21 +96,50 @@ func (g *appGroup) searchable(r *rule) (suricata.Buffer, bool) {
 
 // txState is what rules remember of a transaction.
 type txState struct {
-	candidates [2][]*rule
+	candidates [2][]candidate             // Ordered.
 	scanned    [2]map[suricata.Buffer]int // Bytes a growing buffer had; -1 when done.
-	rules      map[ruleKey]*ruleState
-	inspected  [2]uint8 // The progress at the last inspection, plus one.
+	// across is how far rules on both directions are together.
+	across    map[int32]*progress
+	inspected [2]uint8 // The progress at the last inspection, plus one.
+	seen      [2]mark
 }
 
-type ruleKey struct {
-	index int32
-	dir   app.Dir
+// candidate is a rule that may match a transaction.
+type candidate struct {
+	*rule
+	progress
 }
 
-// ruleState is how far a rule is with a transaction.
-type ruleState struct {
+// progress is how far a rule is with a transaction.
+type progress struct {
 	chains uint64 // Those that matched.
 	done   bool   // It matched, or cannot any more.
+}
+
+// add puts rules among the candidates of a direction.
+func (st *txState) add(dir app.Dir, rules []*rule) {
+	for _, r := range rules {
+		i, found := slices.BinarySearchFunc(st.candidates[dir], r.index, func(c candidate, index int32) int { return int(c.index - index) })
+		if !found {
+			st.candidates[dir] = slices.Insert(st.candidates[dir], i, candidate{rule: r})
+		}
+	}
+}
+
+// mark is what of a transaction can change.
+type mark struct {
+	progress uint8
+	events   int
+	bytes    uint64 // Of files and of bodies.
+}
+
+func markOf(tx app.Tx, dir app.Dir) mark {
+	c := tx.Common()
+	m := mark{progress: c.Progress[dir] + 1, events: len(c.Events), bytes: c.Grown[dir]}
+	for _, f := range c.Files[dir] {
+		m.bytes += f.Size
+	}
+	return m
 }
 
 // Inspected says whether a transaction was judged in both directions as it is.
@@ -131,7 +160,7 @@ func Inspected(tx app.Tx) bool {
 // InspectTx judges a transaction in the packet's direction. The alerts are
 // good until the next call of either Inspect.
 func (e *Engine) InspectTx(p *Packet, tx app.Tx) []Alert {
-	e.alerts = e.alerts[:0]
+	e.begin(p)
 	c := tx.Common()
 	groups := e.set.apps[c.Protocol.Name]
 	if groups == nil {
@@ -139,7 +168,7 @@ func (e *Engine) InspectTx(p *Packet, tx app.Tx) []Alert {
 	}
 	st, _ := c.Inspect[0].(*txState)
 	if st == nil {
-		st = &txState{rules: map[ruleKey]*ruleState{}}
+		st = &txState{}
 		c.Inspect[0] = st
 	}
 	dir := app.Dir(p.Dir)
@@ -148,25 +177,37 @@ func (e *Engine) InspectTx(p *Packet, tx app.Tx) []Alert {
 	if p.State != nil && p.State.passed || p.Flow != nil && p.Flow.NoInspection || c.Skip[dir] {
 		return nil
 	}
+	now := markOf(tx, dir)
+	if now == st.seen[dir] {
+		return nil // Nothing is new.
+	}
+	st.seen[dir] = now
 	if st.scanned[dir] == nil {
 		st.scanned[dir] = map[suricata.Buffer]int{}
-		st.candidates[dir] = slices.Clone(g.always)
+		st.candidates[dir] = make([]candidate, len(g.always))
+		for i, r := range g.always {
+			st.candidates[dir][i].rule = r
+		}
 	}
 	e.scanTx(g, st, tx, dir)
-	for _, r := range st.candidates[dir] {
-		e.judgeTx(g, r, p, tx, st, dir)
+	for i := range st.candidates[dir] {
+		c := &st.candidates[dir][i]
+		if c.Way == suricata.Transactional {
+			e.judgeTx(g, c.rule, st.together(c.rule), p, tx, dir)
+		} else if !c.done {
+			e.judgeTx(g, c.rule, &c.progress, p, tx, dir)
+		}
 	}
 	return e.settle(p)
 }
 
 // scanTx looks for fast patterns in the buffers that are new, or have grown.
 func (e *Engine) scanTx(g *appGroup, st *txState, tx app.Tx, dir app.Dir) {
-	progress := tx.Common().Progress[dir]
-	before := len(st.candidates[dir])
+	step := tx.Common().Progress[dir]
 	for i := range g.buffers {
 		b := &g.buffers[i]
 		have := st.scanned[dir][b.buffer]
-		if progress < b.step || have < 0 {
+		if step < b.step || have < 0 {
 			continue
 		}
 		size := 0
@@ -177,30 +218,29 @@ func (e *Engine) scanTx(g *appGroup, st *txState, tx app.Tx, dir app.Dir) {
 			}
 			size += len(data.Data)
 			if size > have {
-				st.candidates[dir] = e.found(st.candidates[dir], &b.search, data.Data)
+				e.hits = e.found(e.hits[:0], &b.search, data.Data)
+				st.add(dir, e.hits)
 			}
 		}
 		st.scanned[dir][b.buffer] = size
-		if !b.buffer.Info().Has(suricata.Stream) && size > 0 || progress >= g.last {
+		if !b.buffer.Info().Has(suricata.Stream) && size > 0 || step >= g.last {
 			st.scanned[dir][b.buffer] = -1
 		}
 	}
-	if len(st.candidates[dir]) > before || before > 0 {
-		slices.SortFunc(st.candidates[dir], func(a, b *rule) int { return int(a.index - b.index) })
-		st.candidates[dir] = slices.Compact(st.candidates[dir])
-	}
 }
 
-func (e *Engine) judgeTx(g *appGroup, r *rule, p *Packet, tx app.Tx, st *txState, dir app.Dir) {
-	key := ruleKey{r.index, dir}
-	if r.Way == suricata.Transactional {
-		key.dir = 0 // Both directions together.
+// together is how far a rule on both directions is.
+func (st *txState) together(r *rule) *progress {
+	if st.across == nil {
+		st.across = map[int32]*progress{}
 	}
-	rs := st.rules[key]
-	if rs == nil {
-		rs = &ruleState{}
-		st.rules[key] = rs
+	if st.across[r.index] == nil {
+		st.across[r.index] = &progress{}
 	}
+	return st.across[r.index]
+}
+
+func (e *Engine) judgeTx(g *appGroup, r *rule, rs *progress, p *Packet, tx app.Tx, dir app.Dir) {
 	if rs.done || !e.matches(r, p) || !e.txConditions(g, r, tx, dir) {
 		return
 	}

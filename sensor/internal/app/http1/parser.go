@@ -561,6 +561,7 @@ func (p *parser) plain(dir app.Dir, s *side, data []byte) {
 	}
 	if room := p.limits[dir] - len(m.body); room > 0 {
 		m.body = append(m.body, data[:min(room, len(data))]...)
+		s.tx.Grown[dir] = uint64(len(m.body))
 	}
 }
 
