@@ -26,6 +26,8 @@ type Config struct {
 	LogDir string
 	// Capture is a file to read, or a folder of them.
 	Capture string
+	// Interface is one to watch.
+	Interface string
 	// Checksums is all, none or auto: whether wrong ones of a capture count;
 	// empty: as the file says.
 	Checksums string

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/hauberk/hauberk/packet"
@@ -43,6 +44,20 @@ func openLog(path string, appending bool) (*logFile, error) {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
 	return &logFile{path: path, file: f}, nil
+}
+
+// reopen begins the file anew, if it was moved away.
+func (l *logFile) reopen() error {
+	if err := l.flush(); err != nil {
+		return err
+	}
+	again, err := openLog(l.path, true)
+	if err != nil {
+		return err // The old one goes on.
+	}
+	err = l.file.Close()
+	l.file = again.file
+	return err
 }
 
 func (l *logFile) write(b []byte) error {
@@ -89,7 +104,7 @@ func (l *eveLog) drain() error {
 }
 
 // openOutputs opens what the section outputs asks for, below the log folder.
-func openOutputs(tree *yamlconf.Tree, dir string, classes siteconf.Classes, capture string) (o *outputs, err error) {
+func openOutputs(tree *yamlconf.Tree, dir string, classes siteconf.Classes, c Config) (o *outputs, err error) {
 	o = &outputs{}
 	defer func() {
 		if err != nil {
@@ -105,7 +120,7 @@ func openOutputs(tree *yamlconf.Tree, dir string, classes siteconf.Classes, capt
 			if !yamlconf.IsTrue(value(n, "enabled", "yes")) {
 				continue
 			}
-			if err := o.open(n, dir, classes, capture); err != nil {
+			if err := o.open(n, dir, classes, c); err != nil {
 				return o, err
 			}
 		}
@@ -120,7 +135,7 @@ func value(n *yamlconf.Node, path, def string) string {
 	return def
 }
 
-func (o *outputs) open(n *yamlconf.Node, dir string, classes siteconf.Classes, capture string) error {
+func (o *outputs) open(n *yamlconf.Node, dir string, classes siteconf.Classes, c Config) error {
 	appending := yamlconf.IsTrue(value(n, "append", "yes"))
 	path := func(def string) string {
 		name := value(n, "filename", def)
@@ -135,7 +150,7 @@ func (o *outputs) open(n *yamlconf.Node, dir string, classes siteconf.Classes, c
 		if err != nil {
 			return err
 		}
-		o.eve = append(o.eve, newEveLog(n, l, classes, capture))
+		o.eve = append(o.eve, newEveLog(n, l, classes, c))
 	case "fast":
 		l, err := openLog(path("fast.log"), appending)
 		if err != nil {
@@ -152,7 +167,7 @@ func (o *outputs) open(n *yamlconf.Node, dir string, classes siteconf.Classes, c
 	return nil
 }
 
-func newEveLog(n *yamlconf.Node, l *logFile, classes siteconf.Classes, capture string) *eveLog {
+func newEveLog(n *yamlconf.Node, l *logFile, classes siteconf.Classes, c Config) *eveLog {
 	on := func(path string, def bool) bool {
 		text := "no"
 		if def {
@@ -163,13 +178,13 @@ func newEveLog(n *yamlconf.Node, l *logFile, classes siteconf.Classes, capture s
 	e := &eveLog{logFile: l, types: map[string]*yamlconf.Node{}, pcapFile: on("pcap-file", false)}
 	opts := eve.Options{
 		CommunityID: on("community-id", false), Ethernet: on("ethernet", false), Suricata: on("suricata-version", false),
-		Metadata: true, PayloadMax: 4 << 10,
+		Metadata: true, PayloadMax: 4 << 10, Interface: c.Interface,
 	}
 	if seed, err := strconv.ParseUint(value(n, "community-id-seed", "0"), 10, 16); err == nil {
 		opts.CommunitySeed = uint16(seed)
 	}
 	if e.pcapFile {
-		opts.PcapFile = capture
+		opts.PcapFile = c.Capture
 	}
 	if types := n.Lookup("types"); types != nil {
 		for _, t := range types.Children {
@@ -225,6 +240,24 @@ func (o *outputs) close() error {
 	}
 	for _, l := range append(o.fast, o.stats...) {
 		errs = append(errs, l.close())
+	}
+	return errors.Join(errs...)
+}
+
+// files are all of the logs.
+func (o *outputs) files() []*logFile {
+	list := append(slices.Clip(o.fast), o.stats...)
+	for _, l := range o.eve {
+		list = append(list, l.logFile)
+	}
+	return list
+}
+
+// each does something with every file and joins the errors.
+func (o *outputs) each(do func(*logFile) error) error {
+	var errs []error
+	for _, l := range o.files() {
+		errs = append(errs, do(l))
 	}
 	return errors.Join(errs...)
 }

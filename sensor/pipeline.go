@@ -46,6 +46,8 @@ type pipeline struct {
 	packets   uint64
 	alerts    uint64
 	streamBad uint64
+	// Live.
+	kernelPackets, kernelDrops uint64
 	// Inline.
 	accepted, blocked, byRules uint64
 	dropping                   *suricata.Compiled // The first rule that drops the packet.
@@ -410,15 +412,24 @@ func lastPacket(proto packet.Proto, src, dst []byte, srcPort, dstPort uint16) []
 // finish ends all flows and writes the last statistics.
 func (pl *pipeline) finish() error {
 	pl.flows.Drain()
+	pl.writeStats()
+	return pl.err
+}
+
+// writeStats writes the counters to the logs that want them.
+func (pl *pipeline) writeStats() {
 	counters := pl.counters()
+	uptime := (pl.now - pl.first) / int64(time.Second)
+	if pl.first == 0 {
+		uptime = 0
+	}
 	for _, l := range pl.out.eve {
 		if l.wants("stats") {
-			l.encoder.Stats(pl.now, (pl.now-pl.first)/int64(time.Second), counters)
+			l.encoder.Stats(pl.now, uptime, counters)
 		}
 	}
 	pl.keep(pl.out.drain())
 	for _, l := range pl.out.stats {
-		pl.keep(l.write(appendStats(nil, pl.now, (pl.now-pl.first)/int64(time.Second), counters)))
+		pl.keep(l.write(appendStats(nil, pl.now, uptime, counters)))
 	}
-	return pl.err
 }

@@ -11,12 +11,15 @@ import (
 	"strings"
 
 	"github.com/hauberk/hauberk/packet/pcap"
+	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/sensor/internal/detect"
+	"github.com/hauberk/hauberk/sensor/internal/yamlconf"
 )
 
 // Summary is what a run did.
 type Summary struct {
 	Files, Packets, Bytes, Alerts uint64
+	Dropped                       uint64 // By the kernel, because the ring was full.
 	Rules                         int
 }
 
@@ -25,56 +28,10 @@ type Summary struct {
 // report and leave those rules out.
 func Read(ctx context.Context, c Config, report func(Problem)) (Summary, error) {
 	var sum Summary
-	if err := c.Validate(); err != nil {
-		return sum, err
-	}
-	tree, err := c.load()
+	pl, err := open(c, report)
 	if err != nil {
 		return sum, err
 	}
-	s, err := readSettings(tree)
-	if err != nil {
-		return sum, fmt.Errorf("config %s: %w", c.File, err)
-	}
-	if c.Checksums != "" {
-		s.pcapChecksums = map[string]string{"all": "yes", "none": "no", "auto": "auto"}[c.Checksums]
-	}
-	s.ips = c.SimulateIPS
-	s.stream.Inline = s.stream.Inline || s.ips
-	loaded := &Report{}
-	vars := variables(tree)
-	loaded.site(tree, vars)
-	if !c.NoDetection {
-		loaded.rules(ruleFiles(c, tree), vars)
-	}
-	for _, p := range loaded.Problems {
-		report(p)
-	}
-	if loaded.Fatal() && c.Strict {
-		return sum, errors.New("rules or configuration have errors")
-	}
-	registry := newRegistry(tree)
-	var rules *detect.Ruleset
-	if !c.NoDetection {
-		var problems []error
-		rules, problems = detect.Compile(loaded.compiled, detect.Site{Thresholds: loaded.thresholds, Classes: loaded.classes})
-		for _, err := range problems {
-			report(Problem{Part: "detect", Text: err.Error()})
-		}
-		if err := rules.AddProtocols(registry.Protocols()); err != nil {
-			return sum, err
-		}
-		sum.Rules = rules.Len()
-	}
-	dir := c.LogDir
-	if dir == "" {
-		dir = tree.String("default-log-dir", "/var/log/suricata")
-	}
-	out, err := openOutputs(tree, dir, loaded.classes, c.Capture)
-	if err != nil {
-		return sum, err
-	}
-	pl := newPipeline(s, registry, rules, loaded.classes, out)
 	files, err := captures(c.Capture)
 	if err == nil {
 		for _, path := range files {
@@ -84,9 +41,76 @@ func Read(ctx context.Context, c Config, report func(Problem)) (Summary, error) 
 			sum.Files++
 		}
 	}
-	err = errors.Join(err, pl.finish(), out.close())
-	sum.Alerts = pl.alerts
+	err = errors.Join(err, pl.finish(), pl.out.close())
+	sum.Alerts, sum.Rules = pl.alerts, pl.rules()
 	return sum, err
+}
+
+// open reads configuration and rules, opens the logs, and makes a pipeline.
+func open(c Config, report func(Problem)) (*pipeline, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	tree, err := c.load()
+	if err != nil {
+		return nil, err
+	}
+	s, err := readSettings(tree)
+	if err != nil {
+		return nil, fmt.Errorf("config %s: %w", c.File, err)
+	}
+	if c.Checksums != "" {
+		s.pcapChecksums = map[string]string{"all": "yes", "none": "no", "auto": "auto"}[c.Checksums]
+	}
+	s.ips = c.SimulateIPS
+	s.stream.Inline = s.stream.Inline || s.ips
+	registry := newRegistry(tree)
+	rules, site, err := loadRules(c, tree, registry, nil, report)
+	if err != nil {
+		return nil, err
+	}
+	dir := c.LogDir
+	if dir == "" {
+		dir = tree.String("default-log-dir", "/var/log/suricata")
+	}
+	out, err := openOutputs(tree, dir, site.classes, c)
+	if err != nil {
+		return nil, err
+	}
+	return newPipeline(s, registry, rules, site.classes, out), nil
+}
+
+// loadRules reads the rules and the files beside them; nil if none are wanted.
+// before is the set they will replace, nil if there is none.
+func loadRules(c Config, tree *yamlconf.Tree, registry *app.Registry, before *detect.Ruleset, report func(Problem)) (*detect.Ruleset, siteFiles, error) {
+	r := &Report{}
+	vars := variables(tree)
+	r.site(tree, vars)
+	if !c.NoDetection {
+		r.rules(ruleFiles(c, tree), vars)
+	}
+	for _, p := range r.Problems {
+		report(p)
+	}
+	if r.Fatal() && c.Strict {
+		return nil, r.siteFiles, errors.New("rules or configuration have errors")
+	}
+	if c.NoDetection {
+		return nil, r.siteFiles, nil
+	}
+	rules, problems := detect.Compile(r.compiled, detect.Site{Thresholds: r.thresholds, Classes: r.classes}, before)
+	for _, err := range problems {
+		report(Problem{Part: "detect", Text: err.Error()})
+	}
+	return rules, r.siteFiles, rules.AddProtocols(registry.Protocols())
+}
+
+// rules is how many rules are applied.
+func (pl *pipeline) rules() int {
+	if pl.engine == nil {
+		return 0
+	}
+	return pl.engine.Rules().Len()
 }
 
 // captures are the files to read: one, or those of a folder by name.

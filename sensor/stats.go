@@ -19,6 +19,10 @@ func (pl *pipeline) counters() []eve.Counter {
 		add(c.String(), pl.decoder.Counters[c])
 	}
 	add("decoder.avg_pkt_size", pl.decoder.Counters[decode.CountBytes]/max(pl.decoder.Counters[decode.CountPackets], 1))
+	if pl.kernelPackets > 0 {
+		add("capture.kernel_packets", pl.kernelPackets)
+		add("capture.kernel_drops", pl.kernelDrops)
+	}
 	f := &pl.flows.Counters
 	add("flow.total", f.Total)
 	add("flow.active", f.Active)

@@ -1,5 +1,5 @@
 // Command hauberk-sensor is the network sensor, with Suricata's command line. It
-// reads captures (-r), tests configuration and rules (-T), and tells what it
+// reads captures (-r), watches an interface (-i), tests configuration and rules (-T), and tells what it
 // is and knows. An option it does not have is an error.
 package main
 
@@ -72,10 +72,26 @@ func (o *options) do(stdout, stderr io.Writer) error {
 	case o.test:
 		return o.check(sensor.Check, stderr)
 	}
-	if o.config.Capture == "" {
-		return usageError("nothing to do: give -r, -T, -V, --build-info, --dump-config or --list-keywords; interfaces are not read yet")
+	switch {
+	case o.config.Capture != "" && o.config.Interface != "":
+		return usageError("use either -r or -i, not both")
+	case o.config.Capture != "":
+		return o.read(stderr)
+	case o.config.Interface != "":
+		return o.watch(stderr)
 	}
-	return o.read(stderr)
+	return usageError("nothing to do: give -r, -i, -T, -V, --build-info, --dump-config or --list-keywords")
+}
+
+// problems tells problems as lines.
+func problems(w io.Writer) func(sensor.Problem) {
+	return func(p sensor.Problem) {
+		level := "Warning"
+		if p.Fatal {
+			level = "Error"
+		}
+		fmt.Fprintf(w, "%s: %s: %s\n", level, p.Part, p.Text)
+	}
 }
 
 // read is -r: problems and a summary to stderr.
@@ -83,16 +99,42 @@ func (o *options) read(stderr io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	began := time.Now()
-	sum, err := sensor.Read(ctx, o.config, func(p sensor.Problem) {
-		level := "Warning"
-		if p.Fatal {
-			level = "Error"
+	sum, err := sensor.Read(ctx, o.config, problems(stderr))
+	if err == nil || sum.Packets > 0 {
+		took := time.Since(began)
+		fmt.Fprintf(stderr, "Notice: %d rules; read %d files, %d packets, %d bytes in %s (%.0f packets/s); %d alerts\n",
+			sum.Rules, sum.Files, sum.Packets, sum.Bytes, took.Round(time.Millisecond), float64(sum.Packets)/took.Seconds(), sum.Alerts)
+	}
+	return err
+}
+
+// watch is -i: until a signal ends it.
+func (o *options) watch(stderr io.Writer) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	live, err := sensor.OpenLive(o.config, problems(stderr))
+	if err != nil {
+		return err
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR2)
+	defer signal.Stop(signals)
+	go func() { // Ends with the process.
+		for s := range signals {
+			if s == syscall.SIGHUP {
+				live.Reopen()
+				continue
+			}
+			if n, err := live.Reload(); err != nil {
+				fmt.Fprintln(stderr, "Error:", err)
+			} else {
+				fmt.Fprintf(stderr, "Notice: rules reloaded, %d are applied\n", n)
+			}
 		}
-		fmt.Fprintf(stderr, "%s: %s: %s\n", level, p.Part, p.Text)
-	})
-	took := time.Since(began)
-	fmt.Fprintf(stderr, "Notice: %d rules; read %d files, %d packets, %d bytes in %s (%.0f packets/s); %d alerts\n",
-		sum.Rules, sum.Files, sum.Packets, sum.Bytes, took.Round(time.Millisecond), float64(sum.Packets)/took.Seconds(), sum.Alerts)
+	}()
+	fmt.Fprintf(stderr, "Notice: watching %s; Ctrl-C ends it\n", o.config.Interface)
+	sum, err := live.Run(ctx)
+	fmt.Fprintf(stderr, "Notice: %d rules; %d packets, %d bytes, %d dropped by the kernel; %d alerts\n", sum.Rules, sum.Packets, sum.Bytes, sum.Dropped, sum.Alerts)
 	return err
 }
 

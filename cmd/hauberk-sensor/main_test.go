@@ -61,7 +61,7 @@ func TestCheck(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	for line, want := range map[string]int{
-		"": 2, "--no-such-option": 2, "-T stray": 2, "-T -s a -S b": 2, "-i eth1": 2,
+		"": 2, "--no-such-option": 2, "-T stray": 2, "-T -s a -S b": 2, "-i eth1 -r x": 2,
 		"-T -c /nowhere": 1, "-T -l /nowhere": 1,
 	} {
 		if code, _, msg := call(strings.Fields(line)...); code != want || msg == "" {

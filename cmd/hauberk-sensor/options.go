@@ -23,10 +23,11 @@ func parse(args []string, w io.Writer) (*options, error) {
 	f.SetOutput(w)
 	f.SortFlags = false
 	f.Usage = func() {
-		fmt.Fprintf(w, "usage: hauberk-sensor -r CAPTURE | -T | --engine-analysis | --dump-config | -V [options]\n\n%s", f.FlagUsages())
+		fmt.Fprintf(w, "usage: hauberk-sensor -r CAPTURE | -i INTERFACE | -T | --engine-analysis | --dump-config | -V [options]\n\n%s", f.FlagUsages())
 	}
 	f.StringVarP(&o.config.File, "config", "c", o.config.File, "read this suricata.yaml")
 	f.StringVarP(&o.config.Capture, "read", "r", "", "read this capture, or all captures of this folder (pcap, pcapng; gz, zst)")
+	f.StringVarP(&o.config.Interface, "interface", "i", "", "watch this interface; SIGUSR2 reloads the rules, SIGHUP begins the logs anew")
 	f.StringVarP(&o.config.Checksums, "checksums", "k", "", "whether wrong checksums count: all, none or auto")
 	f.BoolVar(&o.config.SimulateIPS, "simulate-ips", false, "judge a capture as if it were inline")
 	f.String("data-dir", "", "accepted; nothing is kept there yet")

@@ -60,10 +60,24 @@ func NewEngine(s *Ruleset) *Engine {
 	return &Engine{set: s, limits: newLimits(s.site.Thresholds), hosts: map[hostKey]int64{}, members: make([]membership, len(s.sets))}
 }
 
+// Rules are those the engine applies.
+func (e *Engine) Rules() *Ruleset { return e.set }
+
+// Replace applies other rules from now on. What the old ones counted is kept:
+// thresholds, bits of hosts, and the bits of flows.
+func (e *Engine) Replace(s *Ruleset) {
+	e.set = s
+	e.members = make([]membership, len(s.sets))
+	e.limits.site(s.site.Thresholds)
+}
+
 // Inspect judges a packet by all rules that are not on transactions. The
 // alerts are good until the next call.
 func (e *Engine) Inspect(p *Packet) []Alert {
 	e.begin(p)
+	if p.State != nil && p.State.set != e.set {
+		p.State.set, p.State.matched = e.set, nil
+	}
 	if p.State != nil && p.State.passed || p.Flow != nil && p.Flow.NoInspection {
 		return nil
 	}

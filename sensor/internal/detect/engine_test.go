@@ -35,7 +35,7 @@ func engine(t testing.TB, site Site, rules ...string) *Engine {
 		}
 		list = append(list, compiled)
 	}
-	s, problems := Compile(list, site)
+	s, problems := Compile(list, site, nil)
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}

@@ -45,6 +45,7 @@ type FlowState struct {
 	ints    map[int]uint32
 	matched map[int32]uint64 // Stream rules: the end of what they matched in.
 	passed  bool
+	set     *Ruleset // That matched belongs to.
 }
 
 // Bits returns the names of the flowbits that are set, in the order of their

@@ -41,6 +41,13 @@ type limits struct {
 
 func newLimits(site []siteconf.Entry) *limits {
 	l := &limits{windows: map[trackKey]*window{}}
+	l.site(site)
+	return l
+}
+
+// site takes the entries of threshold.config.
+func (l *limits) site(site []siteconf.Entry) {
+	l.suppress, l.events = nil, nil
 	for _, e := range site {
 		switch e.Kind {
 		case siteconf.Suppress:
@@ -49,7 +56,6 @@ func newLimits(site []siteconf.Entry) *limits {
 			l.events = append(l.events, e)
 		}
 	}
-	return l
 }
 
 func applies(e *siteconf.Entry, r *rule) bool {

@@ -13,6 +13,7 @@ package detect
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/hauberk/hauberk/sensor/internal/decode"
@@ -122,12 +123,16 @@ const (
 )
 
 // Compile makes a ruleset. Rules it cannot apply are returned with their reason
-// and left out.
-func Compile(rules []*suricata.Compiled, site Site) (*Ruleset, []error) {
+// and left out. What flows and hosts remember keeps its meaning from the set
+// before, which may be nil.
+func Compile(rules []*suricata.Compiled, site Site, before *Ruleset) (*Ruleset, []error) {
 	if site.MaxAlerts == 0 {
 		site.MaxAlerts = 15
 	}
 	s := &Ruleset{sets: map[*netset.Addrs]*addressSet{}, bits: names{}, ints: names{}, xbits: names{}, site: site}
+	if before != nil {
+		s.bits, s.ints, s.xbits = maps.Clone(before.bits), maps.Clone(before.ints), maps.Clone(before.xbits)
+	}
 	var problems []error
 	for _, c := range rules {
 		r, err := s.rule(c)

@@ -96,6 +96,7 @@ func (g *appGroup) searchable(r *rule) (suricata.Buffer, bool) {
 
 // txState is what rules remember of a transaction.
 type txState struct {
+	set        *Ruleset                   // Whose rules the candidates are.
 	candidates [2][]candidate             // Ordered.
 	scanned    [2]map[suricata.Buffer]int // Bytes a growing buffer had; -1 when done.
 	// across is how far rules on both directions are together.
@@ -167,8 +168,8 @@ func (e *Engine) InspectTx(p *Packet, tx app.Tx) []Alert {
 		return nil
 	}
 	st, _ := c.Inspect[0].(*txState)
-	if st == nil {
-		st = &txState{}
+	if st == nil || st.set != e.set {
+		st = &txState{set: e.set}
 		c.Inspect[0] = st
 	}
 	dir := app.Dir(p.Dir)
