@@ -1,19 +1,29 @@
-// Package sensor is the network sensor. It reads configuration and rules as
-// Suricata 8 does and says everything that is wrong with them (Check).
+// Package sensor is the network sensor: it reads configuration and rules as
+// Suricata 8 does (Check says everything that is wrong with them), follows the
+// packets of a capture (Read) or an interface (OpenLive), and writes Suricata's
+// logs. pipeline.go is the way of a packet.
 package sensor
 
 import (
+	_ "embed" // for the built-in configuration
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/hauberk/hauberk/sensor/internal/yamlconf"
 )
 
+// builtIn is the configuration where there is none.
+//
+//go:embed default.yaml
+var builtIn []byte
+
 // Config is what the command line says. All else stands in the file.
 type Config struct {
-	// File is suricata.yaml.
+	// File is suricata.yaml. Where the default one is not there, a built-in
+	// configuration takes its place.
 	File string
 	// Set are assignments (path=value) that win over the file, in order.
 	Set []string
@@ -63,6 +73,9 @@ func (c *Config) Validate() error {
 // load reads the file and applies the assignments.
 func (c *Config) load() (*yamlconf.Tree, error) {
 	tree, err := yamlconf.Load(c.File)
+	if errors.Is(err, fs.ErrNotExist) && c.File == DefaultConfig().File {
+		tree, err = yamlconf.Parse("default.yaml", builtIn)
+	}
 	if err != nil {
 		return nil, err
 	}
