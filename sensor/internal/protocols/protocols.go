@@ -6,6 +6,7 @@ import (
 	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/sensor/internal/app/dns"
 	"github.com/hauberk/hauberk/sensor/internal/app/http1"
+	"github.com/hauberk/hauberk/sensor/internal/app/ssh"
 	"github.com/hauberk/hauberk/sensor/internal/app/tls"
 )
 
@@ -14,6 +15,7 @@ func All() []*app.Protocol {
 	return []*app.Protocol{
 		http1.Protocol,
 		dns.Protocol,
+		ssh.Protocol,
 		tls.Protocol,
 	}
 }
