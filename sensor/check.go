@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hauberk/hauberk/sensor/internal/detect/state"
 	"github.com/hauberk/hauberk/sensor/internal/yamlconf"
 	"github.com/hauberk/hauberk/suricata"
 	"github.com/hauberk/hauberk/suricata/match"
@@ -41,6 +42,7 @@ type Report struct {
 type siteFiles struct {
 	classes    siteconf.Classes
 	thresholds []siteconf.Entry
+	data       *state.Data
 }
 
 // Fatal says whether a problem is.
@@ -79,6 +81,7 @@ func Check(c Config) (*Report, error) {
 	}
 	vars := variables(tree)
 	r.site(tree, vars)
+	r.readData(c, tree, nil)
 	if !c.NoDetection {
 		r.rules(ruleFiles(c, tree), vars)
 	}
@@ -179,6 +182,9 @@ func (r *Report) rules(patterns []string, vars netset.Vars) {
 		compiled, err := compiler.Compile(rule)
 		if err == nil {
 			_, err = match.CompileRule(compiled)
+		}
+		if err == nil {
+			err = r.data.Prepare(compiled)
 		}
 		if err != nil {
 			r.add(true, "detect", err)

@@ -34,6 +34,8 @@ type Config struct {
 	NoDetection bool
 	// LogDir is where logs go; empty: where the file says.
 	LogDir string
+	// DataDir is where datasets are kept; empty: where the file says.
+	DataDir string
 	// Capture is a file to read, or a folder of them.
 	Capture string
 	// Interface is one to watch.

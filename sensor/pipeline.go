@@ -263,7 +263,7 @@ func (pl *pipeline) verdict(in *detect.Packet, drop string) {
 
 func (pl *pipeline) alert(in *detect.Packet, a *detect.Alert, tx app.Tx, pseudo bool) {
 	pl.alerts++
-	info := eve.AlertInfo{Rule: a.Rule, Tx: a.Tx, Stream: a.Stream, Dir: in.Dir, Payload: in.Payload(), Pseudo: pseudo, Link: pl.link, Blocked: a.Dropped && pl.settings.ips}
+	info := eve.AlertInfo{Rule: a.Rule, Tx: a.Tx, Stream: a.Stream, Dir: in.Dir, Payload: in.Payload(), Pseudo: pseudo, Link: pl.link, Context: a.Context, Blocked: a.Dropped && pl.settings.ips}
 	if a.Stream {
 		info.Payload = in.Stream
 	}
@@ -412,6 +412,9 @@ func lastPacket(proto packet.Proto, src, dst []byte, srcPort, dstPort uint16) []
 // finish ends all flows and writes the last statistics.
 func (pl *pipeline) finish() error {
 	pl.flows.Drain()
+	if pl.engine != nil {
+		pl.keep(pl.engine.Rules().Data().Save())
+	}
 	pl.writeStats()
 	return pl.err
 }

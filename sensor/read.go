@@ -86,6 +86,7 @@ func loadRules(c Config, tree *yamlconf.Tree, registry *app.Registry, before *de
 	r := &Report{}
 	vars := variables(tree)
 	r.site(tree, vars)
+	r.readData(c, tree, before)
 	if !c.NoDetection {
 		r.rules(ruleFiles(c, tree), vars)
 	}
@@ -98,7 +99,7 @@ func loadRules(c Config, tree *yamlconf.Tree, registry *app.Registry, before *de
 	if c.NoDetection {
 		return nil, r.siteFiles, nil
 	}
-	rules, problems := detect.Compile(r.compiled, detect.Site{Thresholds: r.thresholds, Classes: r.classes}, before)
+	rules, problems := detect.Compile(r.compiled, detect.Site{Thresholds: r.thresholds, Classes: r.classes, Data: r.data}, before)
 	for _, err := range problems {
 		report(Problem{Part: "detect", Text: err.Error()})
 	}

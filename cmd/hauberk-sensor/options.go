@@ -30,7 +30,7 @@ func parse(args []string, w io.Writer) (*options, error) {
 	f.StringVarP(&o.config.Interface, "interface", "i", "", "watch this interface; SIGUSR2 reloads the rules, SIGHUP begins the logs anew")
 	f.StringVarP(&o.config.Checksums, "checksums", "k", "", "whether wrong checksums count: all, none or auto")
 	f.BoolVar(&o.config.SimulateIPS, "simulate-ips", false, "judge a capture as if it were inline")
-	f.String("data-dir", "", "accepted; nothing is kept there yet")
+	f.StringVar(&o.config.DataDir, "data-dir", "", "keep datasets in this folder")
 	f.Bool("no-random", false, "accepted; nothing is random")
 	f.BoolVarP(&o.test, "test", "T", false, "check configuration and rules, tell every problem, and exit")
 	also := f.StringArrayP("rules", "s", nil, "read these rules besides those of the configuration")

@@ -6,6 +6,7 @@ import (
 
 	"github.com/hauberk/hauberk/packet"
 	"github.com/hauberk/hauberk/sensor/internal/decode"
+	"github.com/hauberk/hauberk/sensor/internal/detect/state"
 	"github.com/hauberk/hauberk/suricata"
 	"github.com/hauberk/hauberk/suricata/match"
 	"github.com/hauberk/hauberk/suricata/multi"
@@ -23,6 +24,8 @@ type Alert struct {
 	Silent bool
 	// Dropped: a rate_filter or the rule's action drops the packet.
 	Dropped bool
+	// Context is what datasets know of the values the rule found in them.
+	Context []state.Context
 
 	rule *rule
 }
@@ -53,11 +56,23 @@ type Engine struct {
 	members    []membership      // By address set.
 	packets    uint64            // Inspections so far.
 	src, dst   netip.Addr        // Of the packet under inspection.
+	context    []state.Context   // That the rule under evaluation found.
 }
 
 // NewEngine returns an engine for one pipeline.
 func NewEngine(s *Ruleset) *Engine {
-	return &Engine{set: s, limits: newLimits(s.site.Thresholds), hosts: map[hostKey]int64{}, members: make([]membership, len(s.sets))}
+	e := &Engine{set: s, limits: newLimits(s.site.Thresholds), hosts: map[hostKey]int64{}, members: make([]membership, len(s.sets))}
+	e.state.Lookup = e.lookup
+	return e
+}
+
+// lookup answers a condition on a dataset.
+func (e *Engine) lookup(s *suricata.DataStep, data []byte) bool {
+	c, ok := e.set.site.Data.Lookup(s).Match(data)
+	if ok && c.Key != "" && !slices.Contains(e.context, c) {
+		e.context = append(e.context, c)
+	}
+	return ok
 }
 
 // Rules are those the engine applies.
@@ -191,6 +206,7 @@ func (e *Engine) judge(r *rule, p *Packet) {
 // matches evaluates everything but the chains.
 func (e *Engine) matches(r *rule, p *Packet) bool {
 	e.Counters.Evaluated++
+	e.context = e.context[:0]
 	if len(r.Apps) > 0 && r.Type != suricata.TypeDecoderEvent && !r.hasApp(p.App) {
 		return false
 	}

@@ -105,6 +105,9 @@ func (s *Ruleset) plainFlowCondition(o *suricata.Option) (flowCondition, error) 
 			counts = func(p *Packet) ([2]uint64, bool) { return p.Flow.Bytes, true }
 		}
 		return ofFlow(sides(v.Side, "toclient", "toserver", &v.Size, counts)), nil
+	case *suricata.Reputation:
+		f, err := s.site.Data.Reputation.Condition(v)
+		return func(e *Engine, _ *Packet) bool { return f(e.src, e.dst) }, err
 	case *suricata.Uint:
 		return flowNumber(o.Name, v)
 	}

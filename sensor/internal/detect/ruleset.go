@@ -17,6 +17,7 @@ import (
 	"slices"
 
 	"github.com/hauberk/hauberk/sensor/internal/decode"
+	"github.com/hauberk/hauberk/sensor/internal/detect/state"
 	"github.com/hauberk/hauberk/suricata"
 	"github.com/hauberk/hauberk/suricata/match"
 	"github.com/hauberk/hauberk/suricata/netset"
@@ -74,6 +75,8 @@ type Ruleset struct {
 type Site struct {
 	Thresholds []siteconf.Entry
 	Classes    siteconf.Classes
+	// Data is what the rules were prepared with; nil: they know no datasets.
+	Data *state.Data
 	// MaxAlerts is how many alerts a packet has at most (packet-alert-max).
 	MaxAlerts int
 }
@@ -129,6 +132,9 @@ func Compile(rules []*suricata.Compiled, site Site, before *Ruleset) (*Ruleset, 
 	if site.MaxAlerts == 0 {
 		site.MaxAlerts = 15
 	}
+	if site.Data == nil {
+		site.Data = state.New(state.Config{})
+	}
 	s := &Ruleset{sets: map[*netset.Addrs]*addressSet{}, bits: names{}, ints: names{}, xbits: names{}, site: site}
 	if before != nil {
 		s.bits, s.ints, s.xbits = maps.Clone(before.bits), maps.Clone(before.ints), maps.Clone(before.xbits)
@@ -137,7 +143,7 @@ func Compile(rules []*suricata.Compiled, site Site, before *Ruleset) (*Ruleset, 
 	for _, c := range rules {
 		r, err := s.rule(c)
 		if err != nil {
-			problems = append(problems, fmt.Errorf("%s:%d: sid %d: %w", c.File, c.Line, c.SID, err))
+			problems = append(problems, fmt.Errorf("%s:%d: sid %d: %w", c.Rule.File, c.Line, c.SID, err))
 			continue
 		}
 		s.rules = append(s.rules, r)
@@ -167,6 +173,9 @@ func (s *Ruleset) rule(c *suricata.Compiled) (*rule, error) {
 		r.wantsStream = true
 	case suricata.TypePacketStream:
 		r.wantsPacket, r.wantsStream = true, true
+	}
+	if err := s.prepared(r); err != nil {
+		return nil, err
 	}
 	for _, o := range c.Events {
 		if err := r.addEvent(o); err != nil {
@@ -200,6 +209,18 @@ func (s *Ruleset) rule(c *suricata.Compiled) (*rule, error) {
 		}
 	}
 	return r, nil
+}
+
+// prepared says whether the datasets of a rule are there.
+func (s *Ruleset) prepared(r *rule) error {
+	for i := range r.chains {
+		for _, step := range r.chains[i].Steps {
+			if d, ok := step.(*suricata.DataStep); ok && s.site.Data.Lookup(d) == nil {
+				return fmt.Errorf("%s is not prepared", d.Keyword)
+			}
+		}
+	}
+	return nil
 }
 
 func (r *rule) addEvent(o *suricata.Option) error {
@@ -269,3 +290,6 @@ func (r *rule) bitRank() int {
 	}
 	return 3
 }
+
+// Data is what the rules know beyond packets and flows.
+func (s *Ruleset) Data() *state.Data { return s.site.Data }

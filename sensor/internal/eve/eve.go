@@ -11,6 +11,7 @@ import (
 	"github.com/hauberk/hauberk/packet"
 	"github.com/hauberk/hauberk/sensor/internal/app/file"
 	"github.com/hauberk/hauberk/sensor/internal/decode"
+	"github.com/hauberk/hauberk/sensor/internal/detect/state"
 	"github.com/hauberk/hauberk/sensor/internal/flow"
 	"github.com/hauberk/hauberk/sensor/internal/jsonw"
 	"github.com/hauberk/hauberk/sensor/internal/stream"
@@ -449,6 +450,7 @@ type AlertInfo struct {
 	Payload []byte
 	Pseudo  bool
 	Link    packet.LinkType
+	Context []state.Context
 	FlowInfo
 	// AppendTx writes the transaction; nil: there is none.
 	AppendTx func(w *jsonw.Writer)
@@ -507,6 +509,13 @@ func (e *Encoder) alert(p *decode.Packet, a *AlertInfo) {
 	}
 	if e.opts.Reference {
 		e.references(r)
+	}
+	if len(a.Context) > 0 {
+		e.w.Object("context")
+		for _, c := range a.Context {
+			e.w.Raw(c.Key, []byte(c.JSON))
+		}
+		e.w.Close()
 	}
 	e.w.Close()
 }

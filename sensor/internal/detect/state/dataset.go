@@ -115,7 +115,9 @@ func (d *Data) Define(spec Spec) (*Set, error) {
 		return nil, fmt.Errorf("hashsize %d in dataset '%s' exceeds configured 'total-hashsizes' limit (%d, in use %d)", spec.HashSize, spec.Name, m, d.rows)
 	}
 	s := &Set{spec: spec, values: map[string]value{}}
-	if spec.Load != "" {
+	if old := d.before[spec.Name]; old != nil && old.changes() && old.agrees(&spec) == nil {
+		s = old
+	} else if spec.Load != "" {
 		if err := s.load(); err != nil {
 			return nil, err
 		}
@@ -128,6 +130,9 @@ func (d *Data) Define(spec Spec) (*Set, error) {
 	d.order = append(d.order, s)
 	return s, nil
 }
+
+// changes says whether rules change a set, or may.
+func (s *Set) changes() bool { return s.spec.Load == "" || s.spec.Save != "" }
 
 // agrees says whether a set is what a later definition wants.
 func (s *Set) agrees(spec *Spec) error {

@@ -39,8 +39,9 @@ type Data struct {
 
 	config Config
 	sets   map[string]*Set
-	order  []*Set // As they were defined.
-	rows   uint64 // Of all sets.
+	before map[string]*Set // Of the data that this replaces.
+	order  []*Set          // As they were defined.
+	rows   uint64          // Of all sets.
 	found  map[*suricata.DataStep]*Lookup
 }
 
@@ -74,6 +75,27 @@ func (d *Data) Prepare(c *suricata.Compiled) error {
 		}
 	}
 	return nil
+}
+
+// Inherit lets the sets that rules change live on from the data before. Sets
+// that are only read are read again.
+func (d *Data) Inherit(before *Data) {
+	if before != nil {
+		d.before = before.sets
+	}
+}
+
+// DefineByName defines a set by the options of suricata.yaml, each "key value".
+func (d *Data) DefineByName(name string, options []string) error {
+	spec := Spec{Name: name}
+	// What the configuration names may lie anywhere.
+	anywhere := *d
+	anywhere.config.ForbidWrite, anywhere.config.AllowAbsolute = false, true
+	if err := anywhere.options(&spec, &Lookup{}, options, ""); err != nil {
+		return fmt.Errorf("dataset %s: %w", name, err)
+	}
+	_, err := d.Define(spec)
+	return err
 }
 
 // Save writes the sets that are kept to their files.
