@@ -134,6 +134,13 @@ func complete(tx app.Tx) bool {
 func (pl *pipeline) logTx(p *decode.Packet, f *flow.Flow, tx app.Tx, pseudo, last bool) {
 	c := tx.Common()
 	proto := c.Protocol
+	for ; c.Seen < len(c.Events); c.Seen++ {
+		for _, l := range pl.out.eve {
+			if l.wants("anomaly") && l.anomaly.app {
+				l.encoder.AppAnomaly(p, f, c.ID, pseudo, proto.Name, proto.Events[c.Events[c.Seen]])
+			}
+		}
+	}
 	for i := range proto.Logs {
 		log := &proto.Logs[i]
 		if c.Logged>>i&1 == 1 || !last && !reached(c, log.Step) || log.Wanted != nil && !log.Wanted(tx, nil) {

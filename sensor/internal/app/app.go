@@ -193,7 +193,7 @@ type State struct {
 	// Grown is how many bytes of buffers that grow there are, beside Files.
 	Grown  [2]uint64
 	Events []EventID // raised so far, each once
-	// New says which events came since detection looked last.
+	// Seen is how many of them were logged.
 	Seen int
 
 	// Inspect belongs to detection, Logged to output (a bit per Protocol.Logs).

@@ -677,6 +677,18 @@ func (e *Encoder) Drop(p *decode.Packet, f *flow.Flow, dir flow.Dir, reason stri
 	e.end()
 }
 
+// AppAnomaly writes an event that a parser raised for a transaction.
+func (e *Encoder) AppAnomaly(p *decode.Packet, f *flow.Flow, id uint64, pseudo bool, app, event string) {
+	e.beginTx("anomaly", p, f, flow.ToServer, id, pseudo)
+	e.w.Object("anomaly")
+	e.w.String("app_proto", app)
+	e.w.String("type", "applayer")
+	e.w.String("event", event)
+	e.w.String("layer", "proto_parser")
+	e.w.Close()
+	e.end()
+}
+
 // Anomaly writes what is wrong with a packet.
 func (e *Encoder) Anomaly(p *decode.Packet, f *flow.Flow, ev decode.Event) {
 	e.begin("anomaly", p, f, false)

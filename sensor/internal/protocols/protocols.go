@@ -6,6 +6,7 @@ import (
 	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/sensor/internal/app/dns"
 	"github.com/hauberk/hauberk/sensor/internal/app/http1"
+	"github.com/hauberk/hauberk/sensor/internal/app/mqtt"
 	"github.com/hauberk/hauberk/sensor/internal/app/ssh"
 	"github.com/hauberk/hauberk/sensor/internal/app/tls"
 )
@@ -17,5 +18,6 @@ func All() []*app.Protocol {
 		dns.Protocol,
 		ssh.Protocol,
 		tls.Protocol,
+		mqtt.Protocol,
 	}
 }
