@@ -7,6 +7,7 @@ import (
 	"github.com/hauberk/hauberk/packet"
 	"github.com/hauberk/hauberk/sensor/internal/decode"
 	"github.com/hauberk/hauberk/sensor/internal/detect/state"
+	"github.com/hauberk/hauberk/sensor/internal/detect/transform"
 	"github.com/hauberk/hauberk/suricata"
 	"github.com/hauberk/hauberk/suricata/match"
 	"github.com/hauberk/hauberk/suricata/multi"
@@ -48,6 +49,7 @@ type Engine struct {
 	state      match.State
 	candidates []*rule
 	hits       []*rule
+	transform  transform.Scratch
 	missing    []bool
 	alerts     []Alert
 	header     []byte
@@ -369,6 +371,9 @@ func (e *Engine) payload(r *rule, b match.Buffer) bool {
 func (e *Engine) run(r *rule, chain int, b match.Buffer) bool {
 	if need := len(r.Vars); len(e.state.Vars) < need {
 		e.state.Vars = make([]uint64, need)
+	}
+	if t := r.transforms[chain]; t != nil {
+		b = match.Buffer{Data: t.Apply(&e.transform, b.Data), Little: b.Little}
 	}
 	before := e.state.Steps
 	ok := r.programs[chain].Match(b, &e.state)

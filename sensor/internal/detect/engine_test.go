@@ -143,6 +143,16 @@ func TestAddressesAlone(t *testing.T) {
 	}
 }
 
+func TestTransforms(t *testing.T) {
+	e := engine(t, Site{},
+		`alert udp any any -> any any (msg:"changed"; udp.hdr; to_sha1; bsize:20;)`,
+		`alert udp any any -> any any (msg:"as sent"; udp.hdr; bsize:20;)`,
+	)
+	if got := told(e.Inspect(newTraffic().udp(home, away, "A b C", 1))); !slices.Equal(got, []uint32{1}) {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestOrderAndPass(t *testing.T) {
 	e := engine(t, Site{Classes: siteconf.Classes{"bad": {Name: "bad", Priority: 1}}},
 		`alert udp any any -> any any (msg:"third"; content:"a";)`,

@@ -18,6 +18,7 @@ import (
 
 	"github.com/hauberk/hauberk/sensor/internal/decode"
 	"github.com/hauberk/hauberk/sensor/internal/detect/state"
+	"github.com/hauberk/hauberk/sensor/internal/detect/transform"
 	"github.com/hauberk/hauberk/suricata"
 	"github.com/hauberk/hauberk/suricata/match"
 	"github.com/hauberk/hauberk/suricata/netset"
@@ -27,14 +28,15 @@ import (
 // rule is a compiled rule as the engine evaluates it.
 type rule struct {
 	*suricata.Compiled
-	src, dst *addressSet
-	index    int32 // In the order of evaluation.
-	programs []*match.Program
-	chains   []suricata.Chain
-	action   suricata.Verb
-	both     bool // <>: the header matches either way.
-	noAlert  bool
-	priority int
+	src, dst   *addressSet
+	index      int32 // In the order of evaluation.
+	programs   []*match.Program
+	chains     []suricata.Chain
+	transforms []transform.Chain // By chain; nil: none.
+	action     suricata.Verb
+	both       bool // <>: the header matches either way.
+	noAlert    bool
+	priority   int
 	// wantsPacket: its payload conditions are of packets, not of the stream.
 	wantsPacket bool
 	wantsStream bool
@@ -165,6 +167,15 @@ func (s *Ruleset) rule(c *suricata.Compiled) (*rule, error) {
 	var err error
 	if r.programs, err = match.CompileRule(c); err != nil {
 		return nil, err
+	}
+	r.transforms = make([]transform.Chain, len(r.chains))
+	for i := range r.chains {
+		if len(r.chains[i].Transforms) == 0 {
+			continue
+		}
+		if r.transforms[i], err = transform.Compile(r.chains[i].Transforms); err != nil {
+			return nil, err
+		}
 	}
 	switch c.Type {
 	case suricata.TypePacket:
