@@ -224,18 +224,17 @@ func strike(p *loop.Platform, random *rand.Rand) (string, error) {
 	return v.Name, nil
 }
 
-// count reads back every identity and every alert of the load.
+// count reads back every identity and every alert of the load. What was
+// acknowledged may still be on its way from the bus, and what was killed last
+// still starting: it asks until all is there or the context ends.
 func count(ctx context.Context, p *loop.Platform, node *sim.Node, report *Report) error {
 	for {
-		if err := countOnce(ctx, p, node, report); err != nil {
-			return err
-		}
-		if report.Missing == 0 && report.AlertsMissing == 0 {
+		err := countOnce(ctx, p, node, report)
+		if err == nil && report.Missing == 0 && report.AlertsMissing == 0 {
 			return nil
 		}
-		// What was acknowledged may still be on its way from the bus.
 		if run.Sleep(ctx, time.Second) != nil {
-			return nil
+			return err
 		}
 	}
 }
