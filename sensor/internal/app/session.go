@@ -31,16 +31,20 @@ func (r *Registry) Find(name string) *Protocol {
 // protocol counts as unknown.
 const maxUnknown = 4 << 10
 
+// maxBefore bounds the protocols of one flow whose transactions wait.
+const maxBefore = 8
+
 // Session is the application layer of one flow.
 type Session struct {
 	registry *Registry
 	ctx      Context
 	proto    *Protocol
 	parser   Parser
-	before   Parser // Of the protocol the flow had first.
+	before   []Parser // Of protocols the flow had before, while they have transactions.
 	pending  [2][]byte
 	at       [2]uint64 // Offset of pending.
 	unknown  [2]bool   // Nothing is known by this direction's bytes.
+	given    [2]bool   // More of them will not be looked at.
 	done     [2]bool   // Nothing follows.
 	stopped  bool
 	events   []string
@@ -62,23 +66,29 @@ func (s *Session) Failed() bool { return s.proto == nil && s.unknown[0] && s.unk
 
 // Txs are the transactions not yet freed, oldest first.
 func (s *Session) Txs() []Tx {
-	switch {
-	case s.before == nil && s.parser == nil:
-		return nil
-	case s.before == nil:
+	if len(s.before) == 0 {
+		if s.parser == nil {
+			return nil
+		}
 		return s.parser.Txs()
-	case s.parser == nil:
-		return s.before.Txs()
 	}
-	return append(slices.Clip(s.before.Txs()), s.parser.Txs()...)
+	var list []Tx
+	for _, p := range s.before {
+		list = append(list, p.Txs()...)
+	}
+	if s.parser != nil {
+		list = append(list, s.parser.Txs()...)
+	}
+	return list
 }
 
 // Free forgets a transaction.
 func (s *Session) Free(tx Tx) {
-	for _, p := range []Parser{s.before, s.parser} {
-		if p != nil {
-			p.Free(tx)
-		}
+	for _, p := range s.before {
+		p.Free(tx)
+	}
+	if s.parser != nil {
+		s.parser.Free(tx)
 	}
 }
 
@@ -105,6 +115,9 @@ func (s *Session) Data(dir Dir, offset uint64, data []byte, time int64) {
 	}
 	if s.ctx.Flow.UDP {
 		s.datagram(dir, data, time)
+		return
+	}
+	if s.proto == nil && s.given[dir] {
 		return
 	}
 	if len(s.pending[dir]) == 0 {
@@ -149,10 +162,11 @@ func (s *Session) End(dir Dir, time int64) {
 
 // Finish says that the flow is over.
 func (s *Session) Finish() {
-	for _, p := range []Parser{s.before, s.parser} {
-		if p != nil {
-			p.End()
-		}
+	for _, p := range s.before {
+		p.End()
+	}
+	if s.parser != nil {
+		s.parser.End()
 	}
 }
 
@@ -209,10 +223,14 @@ func (s *Session) change() bool {
 	}
 	name := *s.become
 	s.become = nil
-	if s.before == nil {
-		s.before = s.parser
+	s.before = slices.DeleteFunc(s.before, func(p Parser) bool { return len(p.Txs()) == 0 })
+	if s.parser != nil {
+		s.before = append(s.before, s.parser)
 	}
-	s.proto, s.parser, s.unknown = nil, nil, [2]bool{}
+	if len(s.before) > maxBefore {
+		s.stopped = true // A tunnel in a tunnel in a tunnel.
+	}
+	s.proto, s.parser, s.unknown, s.given = nil, nil, [2]bool{}, [2]bool{}
 	if p := s.registry.Find(name); p != nil {
 		s.adopt(p)
 	}
@@ -241,7 +259,7 @@ func (s *Session) recognise(dir Dir) bool {
 			s.unknown[dir] = true
 			if len(data) >= maxUnknown {
 				s.at[dir] += uint64(len(data))
-				s.pending[dir] = nil
+				s.pending[dir], s.given[dir] = nil, true
 			}
 		}
 		return false

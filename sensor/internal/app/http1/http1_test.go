@@ -157,6 +157,39 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// TestBomb says of a file that was not undone to its end that it is cut.
+func TestBomb(t *testing.T) {
+	body := pack("gzip", strings.Repeat("a", 2*maxInflated))
+	list := talk(t, 1000, request, fmt.Sprintf("HTTP/1.1 200 ok\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+	if f := list[0].Files[app.ToClient][0]; f.State != file.Truncated || f.Size != maxInflated {
+		t.Errorf("%v, %d bytes", f.State, f.Size)
+	}
+}
+
+// TestTunnels keeps the transactions of every CONNECT, and gives up in time.
+func TestTunnels(t *testing.T) {
+	r := app.NewRegistry(&app.Config{}, []*app.Protocol{Protocol})
+	s := app.NewSession(r, app.FlowInfo{ServerPort: 80})
+	var at [2]uint64
+	say := func(dir app.Dir, text string) {
+		s.Data(dir, at[dir], []byte(text), 0)
+		at[dir] += uint64(len(text))
+	}
+	for i := range 20 {
+		say(app.ToServer, "CONNECT a:80 HTTP/1.1\r\n\r\n")
+		say(app.ToClient, "HTTP/1.1 200 ok\r\n\r\n")
+		if n := len(s.Txs()); i < 8 && n != i+1 || n > 9 {
+			t.Fatalf("after %d tunnels %d transactions", i+1, n)
+		}
+	}
+	late := app.NewSession(r, app.FlowInfo{ServerPort: 80})
+	late.Data(app.ToServer, 0, bytes.Repeat([]byte{0xff}, 8192), 0)
+	late.Data(app.ToServer, 8192, []byte("GET / HTTP/1.1\r\n\r\n"), 0)
+	if late.Protocol() != nil {
+		t.Error("recognised in the middle of something else")
+	}
+}
+
 // FuzzParse holds that pieces of any size give the same transactions, and that
 // nothing crashes.
 func FuzzParse(f *testing.F) {

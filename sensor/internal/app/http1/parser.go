@@ -39,7 +39,8 @@ type side struct {
 	tx      *tx
 	coded   []byte // The body as sent, while it has a coding to undo.
 	codings []string
-	next    int // Size of coded at which it is undone again.
+	cut     bool // More was sent, or came of it, than is undone.
+	next    int  // Size of coded at which it is undone again.
 }
 
 type parser struct {
@@ -484,7 +485,7 @@ func (p *parser) chunk(dir app.Dir, s *side, line, raw []byte) {
 func (p *parser) beginBody(dir app.Dir, s *side) {
 	m := s.message(dir)
 	s.tx.Progress[dir] = bodyBegun
-	s.coded, s.next = nil, 0
+	s.coded, s.next, s.cut = nil, 0, false
 	s.codings = nil
 	if dir == app.ToClient {
 		s.codings = codings(m.all("content-encoding"), p.layers)
@@ -527,6 +528,7 @@ func (p *parser) body(dir app.Dir, s *side, data []byte) {
 		return
 	}
 	if len(s.coded)+len(data) > maxCoded {
+		s.cut = true
 		data = data[:maxCoded-len(s.coded)]
 	}
 	s.coded = append(s.coded, data...)
@@ -543,6 +545,7 @@ func (p *parser) body(dir app.Dir, s *side, data []byte) {
 // undo decodes what has come and takes what is new of it.
 func (p *parser) undo(dir app.Dir, s *side) {
 	plain := decode(s.coded, s.codings)
+	s.cut = s.cut || len(plain) >= maxInflated
 	m := s.message(dir)
 	var have uint64
 	if len(m.files) > 0 {
@@ -568,6 +571,9 @@ func (p *parser) plain(dir app.Dir, s *side, data []byte) {
 func (p *parser) endBody(dir app.Dir, s *side, state file.State) {
 	if len(s.codings) > 0 && len(s.coded) > 0 {
 		p.undo(dir, s)
+	}
+	if s.cut && state == file.Closed {
+		state = file.Truncated // Not all of it was undone.
 	}
 	m := s.message(dir)
 	m.whole = true
