@@ -1,6 +1,8 @@
 package flow
 
 import (
+	"math/rand/v2"
+
 	"github.com/hauberk/hauberk/packet"
 	"github.com/hauberk/hauberk/sensor/internal/decode"
 	"github.com/hauberk/hauberk/sensor/internal/flow/slab"
@@ -70,13 +72,13 @@ func NewTable(c Config, end func(*Flow, Reason)) *Table {
 			{c.Default, c.TCP, c.UDP, c.ICMP},
 			{c.EmergencyDefault, c.EmergencyTCP, c.EmergencyUDP, c.EmergencyICMP},
 		},
-		max: max(c.MaxFlows, 1), buckets: make([]uint32, minBuckets), seed: packet.NewSeed(hashSeed), onEnd: end,
+		max: max(c.MaxFlows, 1), buckets: make([]uint32, minBuckets), seed: packet.NewSeed(rand.Uint64()), onEnd: end,
 	}
 }
 
-// hashSeed is fixed: ids of flows follow from it, and chains stay short by
-// growth; an attacker who makes one bucket long needs as many flows as it has.
-const hashSeed = 0x6861756265726b
+// idSeed is fixed, so that ids of flows follow from their packets. That of the
+// buckets is random: nobody can choose flows that share one.
+var idSeed = packet.NewSeed(0x6861756265726b)
 
 // Len is how many flows there are.
 func (t *Table) Len() int { return t.flows.Len() }
@@ -145,9 +147,9 @@ func (t *Table) End(f *Flow, r Reason) {
 }
 
 // Advance ends the flows whose time is over at now, nanoseconds since 1970.
-// Time never goes back.
+// Time never goes back; what is before 1970 counts as that.
 func (t *Table) Advance(now int64) {
-	second := now / 1e9
+	second := max(now, 0) / 1e9
 	if t.second == 0 {
 		t.second = second
 	}
@@ -192,7 +194,7 @@ func (t *Table) due(f *Flow) int64 {
 	if t.flows.Len() > t.max/10*9 {
 		pressed = 1
 	}
-	return f.Last/1e9 + t.timeouts[pressed][f.class][f.State]
+	return max(f.Last, 0)/1e9 + t.timeouts[pressed][f.class][f.State]
 }
 
 func (t *Table) bucket(k *packet.Key) uint64 { return k.Hash(&t.seed) & uint64(len(t.buckets)-1) }
@@ -209,12 +211,11 @@ func (t *Table) add(p *decode.Packet) *Flow {
 	f.Handle, f.Key, f.class = h, p.Key, classOf(p.Key.Proto())
 	f.clientLow = p.Flags&decode.Swapped == 0
 	f.Start, f.Last, f.FirstPacket = p.Time, p.Time, p.Number
-	hash := p.Key.Hash(&t.seed)
-	f.ID = (hash ^ p.Number*0x9e3779b97f4a7c15) & (1<<53 - 1) // As exact as JSON's readers are.
+	f.ID = (p.Key.Hash(&idSeed) ^ p.Number*0x9e3779b97f4a7c15) & (1<<53 - 1) // As exact as JSON's readers are.
 	if p.Layer4 == decode.ICMPv4 || p.Layer4 == decode.ICMPv6 {
 		f.ICMPType, f.ICMPCode = p.ICMP().Type(), p.ICMP().Code()
 	}
-	b := &t.buckets[hash&uint64(len(t.buckets)-1)]
+	b := &t.buckets[t.bucket(&f.Key)]
 	f.next, *b = *b, h.Index()
 	t.link(f)
 	t.count(f)

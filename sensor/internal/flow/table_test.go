@@ -167,6 +167,30 @@ func TestLikeAMap(t *testing.T) {
 	}
 }
 
+// TestStrangeTimes follows packets of captures whose clock is wrong.
+func TestStrangeTimes(t *testing.T) {
+	tb, list := newTable(nil)
+	for i, second := range []int64{-5, -1 << 32, 0, 1 << 33, 7, -9, 1 << 32} {
+		tb.Take(udp(t, fmt.Sprintf("10.0.0.%d:1", i), "10.9.9.9:9", second))
+	}
+	tb.Drain()
+	if len(*list) != 7 || tb.Len() != 0 {
+		t.Errorf("%d flows ended, %d are left", len(*list), tb.Len())
+	}
+}
+
+// TestIDs holds that ids follow from packets alone.
+func TestIDs(t *testing.T) {
+	a, _ := newTable(nil)
+	b, _ := newTable(nil)
+	p := udp(t, "10.0.0.1:1", "10.0.0.2:2", 5)
+	f, _ := a.Take(p)
+	g, _ := b.Take(p)
+	if f.ID != g.ID || f.ID == 0 {
+		t.Errorf("ids %d and %d", f.ID, g.ID)
+	}
+}
+
 // TestTakeAllocatesNothing once the table has its size.
 func TestTakeAllocatesNothing(t *testing.T) {
 	tb, _ := newTable(nil)

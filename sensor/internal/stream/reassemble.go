@@ -23,8 +23,9 @@ func (s *segment) end() uint64 { return s.offset + uint64(s.size) }
 // maxWindow is the largest window there is (RFC 7323 section 2.3).
 const maxWindow = 1 << 30
 
-// maxSegments bounds the segments that wait in a direction.
-const maxSegments = 4096
+// maxSegments bounds the segments that wait in a direction: what comes out of
+// order is put in its place by walking them.
+const maxSegments = 2048
 
 // offset is the place of a number in the stream, near what was handed on.
 func (h *half) offset(v seqnum.Value) uint64 {
@@ -93,6 +94,15 @@ func (t *Tracker) add(f *flow.Flow, dir flow.Dir, h *half, p *decode.Packet, seq
 // insert puts a segment in its place and settles whose bytes count where it
 // overlaps others.
 func (t *Tracker) insert(h *half, index uint32, s *segment, p *decode.Packet) {
+	h.segments++
+	if h.first == 0 {
+		h.first, h.last = index, index
+		return
+	}
+	if tail := t.segments.At(h.last); tail.offset <= s.offset && h.high <= s.offset {
+		tail.next, h.last = index, index // In order, as nearly all are.
+		return
+	}
 	at, overlap := &h.first, false
 	for *at != 0 {
 		old := t.segments.At(*at)
@@ -103,7 +113,9 @@ func (t *Tracker) insert(h *half, index uint32, s *segment, p *decode.Packet) {
 		at = &old.next
 	}
 	s.next, *at = *at, index
-	h.segments++
+	if s.next == 0 {
+		h.last = index
+	}
 	if s.next != 0 && t.segments.At(s.next).offset < s.end() {
 		overlap = true
 	}

@@ -108,6 +108,7 @@ type half struct {
 	acked     uint64 // Offset up to which the receiver has them.
 	high      uint64 // End of the highest segment.
 	first     uint32 // Of the list of segments not handed on, by offset.
+	last      uint32
 	segments  uint32
 }
 
