@@ -16,14 +16,10 @@ import (
 	"github.com/hauberk/hauberk/sensor/internal/yamlconf"
 )
 
-// fileKeep is how much of a file rules may look into.
-const fileKeep = 1 << 20
-
 // newRegistry makes the registry of the protocols that the configuration has on.
 func newRegistry(tree *yamlconf.Tree) *app.Registry {
 	const base = "app-layer.protocols."
 	c := &app.Config{
-		Files: file.Config{Keep: fileKeep},
 		Get: func(path string) (string, bool) {
 			n := tree.Node(base + path)
 			if n == nil || n.Null {

@@ -260,6 +260,9 @@ type Hooks interface {
 	// Stop ends parsing; Bypass also says that nothing that follows is worth
 	// inspecting (encrypted).
 	Stop(bypass bool)
+	// GiveUp says that a transaction is forgotten before it was judged and
+	// logged, because too many wait. It is counted.
+	GiveUp(Tx)
 	// FlowEvent raises an event without a transaction.
 	FlowEvent(EventID)
 }

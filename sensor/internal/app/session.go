@@ -7,12 +7,16 @@ import (
 
 // Registry is the protocols a sensor knows.
 type Registry struct {
+	// GivenUp counts the transactions that were forgotten before they were
+	// judged, because too many waited.
+	GivenUp uint64
+
 	config *Config
 	list   []*Protocol
 }
 
 // NewRegistry takes protocols in the order in which they are asked.
-func NewRegistry(c *Config, list []*Protocol) *Registry { return &Registry{c, list} }
+func NewRegistry(c *Config, list []*Protocol) *Registry { return &Registry{config: c, list: list} }
 
 // Protocols are those of the registry.
 func (r *Registry) Protocols() []*Protocol { return r.list }
@@ -353,6 +357,9 @@ func (s *Session) Frame(Frame) {}
 
 // Stop implements Hooks.
 func (s *Session) Stop(bool) { s.stopped = true }
+
+// GiveUp implements Hooks.
+func (s *Session) GiveUp(Tx) { s.registry.GivenUp++ }
 
 // FlowEvent implements Hooks.
 func (s *Session) FlowEvent(e EventID) {

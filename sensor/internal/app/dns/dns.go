@@ -132,6 +132,7 @@ func (p *parser) Parse(in *app.Input) (consumed, need int) {
 
 func (p *parser) message(dir app.Dir, data []byte) {
 	if len(p.txs) >= maxTxs {
+		p.ctx.Hooks.GiveUp(p.txs[0])
 		p.txs = slices.Delete(p.txs, 0, 1)
 	}
 	t := &tx{}
@@ -202,7 +203,13 @@ func (t *tx) Buffer(b suricata.Buffer, _ app.Dir, i int, _ *[]byte) (match.Buffe
 			return ofQuestions()
 		}
 		i -= len(t.questions)
-		return of(slices.Concat(t.answers, t.authorities, t.additionals))
+		for _, section := range [][]record{t.answers, t.authorities} {
+			if i < len(section) {
+				return of(section)
+			}
+			i -= len(section)
+		}
+		return of(t.additionals)
 	}
 	return match.Buffer{}, false
 }

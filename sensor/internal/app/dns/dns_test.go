@@ -65,6 +65,24 @@ func TestQueryAndAnswer(t *testing.T) {
 	}
 }
 
+// TestSections reads the names of all sections by one buffer, in order.
+func TestSections(t *testing.T) {
+	m := "1234 8180 0001 0001 0001 0001 0161 00 0001 0001" + "0162 00 0001 0001 00000000 0000" + "0163 00 0002 0001 00000000 0000" + "0164 00 0001 0001 00000000 0000"
+	p := &parser{ctx: &app.Context{Flow: app.FlowInfo{UDP: true}}}
+	p.message(app.ToClient, fromHex(t, m))
+	var names []string
+	for i := 0; ; i++ {
+		b, ok := p.txs[0].Buffer(suricata.BufDNSResponseName, app.ToClient, i, nil)
+		if !ok {
+			break
+		}
+		names = append(names, string(b.Data))
+	}
+	if got := strings.Join(names, " "); got != "a b c d" {
+		t.Errorf("names %s", got)
+	}
+}
+
 func TestEvents(t *testing.T) {
 	for text, want := range map[string]app.EventID{
 		strings.Replace(query, "0100", "0140", 1):                      zFlag,

@@ -1,5 +1,5 @@
 // Package file follows files that application protocols carry: what they are
-// called, how far they have come, and what is in them.
+// called, how far they have come, and their digests.
 package file
 
 import (
@@ -28,8 +28,6 @@ func (s State) String() string {
 // Config says what to make of files.
 type Config struct {
 	MD5, SHA1, SHA256 bool
-	// Keep is how many bytes of a file rules may look into.
-	Keep int
 }
 
 // File is a file in transfer.
@@ -39,8 +37,6 @@ type File struct {
 	Size  uint64 // Bytes so far, gaps included.
 	State State
 	Gaps  bool
-	// Data is its beginning, as far as rules may look into it.
-	Data []byte
 	// Start and End are those of a range, if Ranged.
 	Start, End uint64
 	Ranged     bool
@@ -48,13 +44,12 @@ type File struct {
 	Logged     bool
 	SIDs       []uint32 // Of rules that want it stored.
 
-	keep   int
 	hashes [3]hash.Hash
 }
 
 // New begins a file.
 func New(c Config, id uint32, name []byte) *File {
-	f := &File{ID: id, Name: append([]byte(nil), name...), keep: c.Keep}
+	f := &File{ID: id, Name: append([]byte(nil), name...)}
 	if c.MD5 {
 		f.hashes[0] = md5.New()
 	}
@@ -77,9 +72,6 @@ func (f *File) Add(b []byte) {
 		if h != nil {
 			h.Write(b)
 		}
-	}
-	if room := f.keep - len(f.Data); room > 0 {
-		f.Data = append(f.Data, b[:min(room, len(b))]...)
 	}
 }
 

@@ -116,6 +116,8 @@ type tx struct {
 	reason            []byte
 	noRequest         bool // Only the response was seen.
 	minimal           [2]int
+	kept              int  // Bytes of its bodies that are held.
+	gone              bool // Freed, perhaps while it is still read.
 }
 
 // value is the value of the first header of a name, nil if there is none.
@@ -209,13 +211,7 @@ func (t *tx) Buffer(b suricata.Buffer, dir app.Dir, i int, scratch *[]byte) (mat
 	case suricata.BufHTTPRequestBody, suricata.BufHTTPResponseBody:
 		return one(m.body, len(m.body) > 0 && t.ready(m, dir))
 	case suricata.BufFileData:
-		if dir == app.ToClient {
-			return one(m.body, len(m.body) > 0 && t.ready(m, dir))
-		}
-		if i >= len(m.files) {
-			return match.Buffer{}, false
-		}
-		return match.Buffer{Data: m.files[i].Data}, len(m.files[i].Data) > 0
+		return one(m.body, len(m.body) > 0 && len(m.files) > 0 && t.ready(m, dir))
 	case suricata.BufFileName:
 		if i >= len(m.files) {
 			return match.Buffer{}, false

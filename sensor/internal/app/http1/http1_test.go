@@ -17,7 +17,7 @@ import (
 // talk feeds a session with what client and server say, in pieces of a size.
 func talk(t testing.TB, piece int, client, server string) []*tx {
 	t.Helper()
-	r := app.NewRegistry(&app.Config{Files: file.Config{Keep: 1 << 20, MD5: true}}, []*app.Protocol{Protocol})
+	r := app.NewRegistry(&app.Config{Files: file.Config{MD5: true}}, []*app.Protocol{Protocol})
 	s := app.NewSession(r, app.FlowInfo{ClientPort: 1, ServerPort: 80})
 	for _, side := range []struct {
 		dir  app.Dir
@@ -149,7 +149,7 @@ func TestFiles(t *testing.T) {
 	if string(f.Name) != "e.txt" || f.State != file.Closed || f.Size != 2 || f.Sums()[0] == nil {
 		t.Errorf("%+v", f)
 	}
-	if f := list[1].Files[app.ToServer][0]; string(f.Name) != "/up" || string(f.Data) != "abc" {
+	if f := list[1].Files[app.ToServer][0]; string(f.Name) != "/up" || buffer(list[1], suricata.BufFileData, 0) != "abc" {
 		t.Errorf("%+v", f)
 	}
 	if f := list[1].Files[app.ToClient][0]; f.State != file.Truncated || f.Size != 3 {
@@ -163,6 +163,27 @@ func TestBomb(t *testing.T) {
 	list := talk(t, 1000, request, fmt.Sprintf("HTTP/1.1 200 ok\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
 	if f := list[0].Files[app.ToClient][0]; f.State != file.Truncated || f.Size != maxInflated {
 		t.Errorf("%v, %d bytes", f.State, f.Size)
+	}
+}
+
+// TestBounds lets a server answer without end what nobody asked, with bodies
+// that grow a thousandfold.
+func TestBounds(t *testing.T) {
+	bomb := pack("gzip", strings.Repeat("a", maxInflated))
+	r := app.NewRegistry(&app.Config{}, []*app.Protocol{Protocol})
+	s := app.NewSession(r, app.FlowInfo{ServerPort: 80})
+	at := uint64(0)
+	for range 2 * maxTxs {
+		text := fmt.Sprintf("HTTP/1.1 200 ok\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(bomb), bomb)
+		s.Data(app.ToClient, at, []byte(text), 0)
+		at += uint64(len(text))
+	}
+	held := 0
+	for _, x := range s.Txs() {
+		held += cap(x.(*tx).response.body)
+	}
+	if len(s.Txs()) != maxTxs || r.GivenUp != maxTxs || held > 2*maxKept {
+		t.Errorf("%d transactions, %d given up, %d bytes held", len(s.Txs()), r.GivenUp, held)
 	}
 }
 

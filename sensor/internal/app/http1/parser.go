@@ -2,6 +2,7 @@ package http1
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 
 	"github.com/hauberk/hauberk/sensor/internal/app"
@@ -28,8 +29,13 @@ const (
 	maxLine    = 64 << 10
 	maxHeaders = 1024
 	maxRaw     = 256 << 10
-	// maxTxs bounds the requests that wait for an answer.
-	maxTxs = 512
+	// maxTxs bounds the transactions that wait, for an answer or to be judged.
+	maxTxs = 256
+	// maxKept bounds the bytes of bodies that all transactions of a flow hold,
+	// maxUndone those that its compressed bodies have become. Beyond them
+	// bodies are counted and hashed, and not looked into.
+	maxKept   = 4 << 20
+	maxUndone = 32 << 20
 )
 
 // side is the reading of one direction.
@@ -51,6 +57,8 @@ type parser struct {
 	files   uint32
 	limits  [2]int // Of bodies, for rules.
 	minimal [2]int
+	kept    int // Bytes of bodies held.
+	undone  int // Bytes that compressed bodies became.
 	layers  int
 }
 
@@ -102,12 +110,14 @@ func (p *parser) Txs() []app.Tx { return p.txs }
 
 // Free implements app.Parser.
 func (p *parser) Free(t app.Tx) {
-	for i, have := range p.txs {
-		if have == t {
-			p.txs = append(p.txs[:i], p.txs[i+1:]...)
-			return
-		}
+	i := slices.Index(p.txs, t)
+	if i < 0 {
+		return
 	}
+	p.txs = slices.Delete(p.txs, i, i+1)
+	x := t.(*tx)
+	p.kept -= x.kept
+	x.kept, x.gone = 0, true
 }
 
 // End implements app.Parser.
@@ -302,10 +312,6 @@ func (p *parser) first(dir app.Dir, s *side, line, raw []byte) {
 		return // Empty lines before a message count for nothing.
 	}
 	if dir == app.ToServer {
-		if len(p.txs) >= maxTxs {
-			p.ctx.Hooks.Stop(false)
-			return
-		}
 		s.tx = p.add()
 		p.request(s, line)
 		return
@@ -315,6 +321,10 @@ func (p *parser) first(dir app.Dir, s *side, line, raw []byte) {
 }
 
 func (p *parser) add() *tx {
+	if len(p.txs) >= maxTxs {
+		p.ctx.Hooks.GiveUp(p.txs[0])
+		p.Free(p.txs[0])
+	}
 	t := &tx{minimal: p.minimal}
 	t.ID = p.next
 	p.next++
@@ -544,7 +554,12 @@ func (p *parser) body(dir app.Dir, s *side, data []byte) {
 
 // undo decodes what has come and takes what is new of it.
 func (p *parser) undo(dir app.Dir, s *side) {
+	if p.undone >= maxUndone {
+		s.cut = true
+		return
+	}
 	plain := decode(s.coded, s.codings)
+	p.undone += len(plain)
 	s.cut = s.cut || len(plain) >= maxInflated
 	m := s.message(dir)
 	var have uint64
@@ -562,10 +577,13 @@ func (p *parser) plain(dir app.Dir, s *side, data []byte) {
 	if len(m.files) > 0 {
 		m.files[len(m.files)-1].Add(data)
 	}
-	if room := p.limits[dir] - len(m.body); room > 0 {
-		m.body = append(m.body, data[:min(room, len(data))]...)
-		s.tx.Grown[dir] = uint64(len(m.body))
+	n := min(p.limits[dir]-len(m.body), maxKept-p.kept, len(data))
+	if n <= 0 || s.tx.gone {
+		return
 	}
+	m.body = append(m.body, data[:n]...)
+	p.kept, s.tx.kept = p.kept+n, s.tx.kept+n
+	s.tx.Grown[dir] = uint64(len(m.body))
 }
 
 func (p *parser) endBody(dir app.Dir, s *side, state file.State) {

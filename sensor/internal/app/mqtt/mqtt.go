@@ -82,7 +82,7 @@ const waitsConnect = 1 << 16
 
 // Limits of what is kept.
 const (
-	maxTxs      = 1024
+	maxTxs      = 256
 	maxMessages = 32 // Of one transaction.
 )
 
@@ -148,16 +148,15 @@ func (p *parser) fail(dir app.Dir) {
 }
 
 func (p *parser) add(dir app.Dir, m *message) *tx {
-	if len(p.txs) >= maxTxs {
-		for _, x := range p.txs {
-			if old := x.(*tx); old.Progress == [2]uint8{} {
-				old.Raise(tooManyTxs)
-				p.done(old)
-				break
-			}
-		}
+	full := len(p.txs) >= maxTxs
+	if full {
+		p.ctx.Hooks.GiveUp(p.txs[0])
+		p.txs = slices.Delete(p.txs, 0, 1)
 	}
 	t := &tx{waits: -1}
+	if full {
+		t.Raise(tooManyTxs)
+	}
 	t.ID = p.next
 	p.next++
 	t.Skip[dir.Other()] = true

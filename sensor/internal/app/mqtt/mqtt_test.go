@@ -69,6 +69,18 @@ func TestMessages(t *testing.T) {
 	}
 }
 
+// TestBounds sends more messages at once than are kept.
+func TestBounds(t *testing.T) {
+	s := talk(1<<20, connectMessage+strings.Repeat("\xc0\x00", 10*maxTxs), "")
+	if n := len(s.Txs()); n != maxTxs {
+		t.Errorf("%d transactions", n)
+	}
+	last := s.Txs()[maxTxs-1].Common().Events
+	if !slices.Contains(last, tooManyTxs) {
+		t.Errorf("events %v", last)
+	}
+}
+
 func TestEvents(t *testing.T) {
 	for text, want := range map[string]app.EventID{
 		connectMessage + "\x30\x05\x00\x03a/b":  unintroduced,
