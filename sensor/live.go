@@ -21,7 +21,8 @@ type Live struct {
 	reopen atomic.Bool
 	latest *detect.Ruleset      // Loaded last; of Reload's caller.
 	rules  chan *detect.Ruleset // Loaded, to be applied.
-	stats  time.Time            // When statistics are due.
+	stats  time.Time            // When statistics were written last.
+	told   time.Time            // When trouble with logs was.
 }
 
 // idle is how long the loop waits for packets before it looks after flows.
@@ -38,7 +39,7 @@ func OpenLive(c Config, report func(Problem)) (*Live, error) {
 	if err != nil {
 		return nil, errors.Join(err, pl.out.close())
 	}
-	pl.checksums = false // A local sender's are filled in by its card, after the capture.
+	pl.sums.mode = "no" // A local sender's are filled in by its card, after the capture.
 	l := &Live{config: c, report: report, pipeline: pl, ring: ring, rules: make(chan *detect.Ruleset, 1)}
 	if pl.engine != nil {
 		l.latest = pl.engine.Rules()
@@ -53,15 +54,13 @@ func (l *Live) Run(ctx context.Context) (Summary, error) {
 	var sum Summary
 	pl := l.pipeline
 	var err error
-	for err == nil {
-		err = l.ring.Next(idle, func(p capture.Packet) error {
+	for err == nil && ctx.Err() == nil {
+		err = l.ring.Next(idle, func(p capture.Packet) {
 			sum.Packets++
 			sum.Bytes += uint64(len(p.Data))
-			return pl.take(l.ring.Link, sum.Packets, p.Time, p.Data)
+			pl.take(l.ring.Link, sum.Packets, p.Time, p.Data)
 		})
-		if err == nil {
-			err = l.tend()
-		}
+		l.tend()
 	}
 	if errors.Is(err, capture.ErrClosed) {
 		err = nil
@@ -74,8 +73,9 @@ func (l *Live) Run(ctx context.Context) (Summary, error) {
 }
 
 // tend does between packets what is due: it ends flows, applies rules that were
-// loaded, and writes the logs out.
-func (l *Live) tend() error {
+// loaded, and writes the logs out. Trouble with logs is told and does not end
+// the watch: what could not be written is lost and counted.
+func (l *Live) tend() {
 	pl := l.pipeline
 	now := time.Now()
 	pl.now = max(pl.now, now.UnixNano()-int64(time.Second)) // Packets still in the ring are older.
@@ -101,8 +101,15 @@ func (l *Live) tend() error {
 		l.stats = now
 	}
 	pl.keep(pl.out.each((*logFile).flush))
-	return pl.err
+	if pl.err != nil && now.Sub(l.told) >= tellEvery {
+		l.told = now
+		l.report(Problem{Part: "logs", Text: fmt.Sprintf("%v; %d bytes of logs are lost so far", pl.err, pl.out.lost())})
+		pl.err = nil
+	}
 }
+
+// tellEvery is how often trouble with logs is told.
+const tellEvery = 10 * time.Second
 
 // Reopen begins the logs anew, so that they may be moved away. It may be
 // called from anywhere.

@@ -132,3 +132,47 @@ func TestLiveRefusals(t *testing.T) {
 		t.Errorf("an interface that is not there: %v", err)
 	}
 }
+
+// TestLiveTrouble watches on while a log cannot be written, says so and counts
+// what was lost, and ends with an error when the interface is gone.
+func TestLiveTrouble(t *testing.T) {
+	fd := wire(t, "watched", "sender")
+	c := site(t, map[string]string{
+		"suricata.yaml": yaml + "outputs: [{fast: {filename: /dev/full}}]\n",
+		"a.rules":       `alert udp any any -> any any (msg:"first"; content:"one"; sid:1;)` + "\n",
+	})
+	c.Interface = "watched"
+	told := make(chan Problem, 10)
+	live, err := OpenLive(c, func(p Problem) {
+		if p.Part == "logs" {
+			told <- p
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		_, err := live.Run(ctx)
+		done <- err
+	}()
+	if _, err := unix.Write(fd, datagram("one")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case p := <-told:
+		if !strings.Contains(p.Text, "no space left") || strings.Contains(p.Text, " 0 bytes") {
+			t.Errorf("told %+v", p)
+		}
+	case err := <-done:
+		t.Fatalf("ended, %v", err)
+	}
+	if out, err := exec.Command("ip", "link", "delete", "watched").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "watched is gone") {
+		t.Errorf("the interface went away: %v", err)
+	}
+}

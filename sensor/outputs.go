@@ -29,6 +29,8 @@ type logFile struct {
 	path string
 	file *os.File
 	buf  []byte
+	lost uint64 // Bytes that could not be written.
+	torn bool   // What was written last is not a whole line.
 }
 
 // flushAt is how much of a log waits in memory.
@@ -48,16 +50,14 @@ func openLog(path string, appending bool) (*logFile, error) {
 
 // reopen begins the file anew, if it was moved away.
 func (l *logFile) reopen() error {
-	if err := l.flush(); err != nil {
-		return err
-	}
+	flushed := l.flush() // If not, a new file may have room.
 	again, err := openLog(l.path, true)
 	if err != nil {
-		return err // The old one goes on.
+		return errors.Join(flushed, err) // The old one goes on.
 	}
 	err = l.file.Close()
-	l.file = again.file
-	return err
+	l.file, l.torn = again.file, false
+	return errors.Join(flushed, err)
 }
 
 func (l *logFile) write(b []byte) error {
@@ -72,7 +72,12 @@ func (l *logFile) flush() error {
 	if len(l.buf) == 0 {
 		return nil
 	}
-	_, err := l.file.Write(l.buf)
+	if l.torn {
+		l.buf = append([]byte{'\n'}, l.buf...) // What follows is whole again.
+	}
+	n, err := l.file.Write(l.buf)
+	l.torn = n > 0 && l.buf[n-1] != '\n' || n == 0 && l.torn
+	l.lost += uint64(len(l.buf) - n)
 	l.buf = l.buf[:0]
 	if err != nil {
 		return fmt.Errorf("write log %s: %w", l.path, err)
@@ -260,6 +265,14 @@ func (o *outputs) each(do func(*logFile) error) error {
 		errs = append(errs, do(l))
 	}
 	return errors.Join(errs...)
+}
+
+// lost is how many bytes of logs could not be written.
+func (o *outputs) lost() (n uint64) {
+	for _, l := range o.files() {
+		n += l.lost
+	}
+	return n
 }
 
 // drain hands the events of a packet to the files.

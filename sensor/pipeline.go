@@ -34,9 +34,10 @@ type pipeline struct {
 	registry *app.Registry
 
 	settings  settings
-	checksums bool // Those of this capture count.
+	sums      checksums
 	batch     decode.Batch
-	own       decode.Batch // For packets made at the end of flows.
+	maker     *decode.Decoder // Of packets made at the end of flows,
+	own       decode.Batch    // and those.
 	link      packet.LinkType
 	beside    []*beside // By index of the flow.
 	now       int64
@@ -89,7 +90,7 @@ func (w *window) inspected() {
 }
 
 func newPipeline(s settings, registry *app.Registry, rules *detect.Ruleset, classes siteconf.Classes, out *outputs) *pipeline {
-	pl := &pipeline{settings: s, decoder: decode.New(s.decode), out: out, classes: classes, checksums: s.pcapChecksums != "no", registry: registry}
+	pl := &pipeline{settings: s, decoder: decode.New(s.decode), maker: decode.New(s.decode), out: out, classes: classes, sums: checksums{mode: s.pcapChecksums}, registry: registry}
 	pl.flows = flow.NewTable(s.flow, pl.flowEnds)
 	pl.tracker = stream.New(s.stream, pl.flows, pl)
 	if rules != nil {
@@ -98,8 +99,9 @@ func newPipeline(s settings, registry *app.Registry, rules *detect.Ruleset, clas
 	return pl
 }
 
-// take follows one captured packet.
-func (pl *pipeline) take(link packet.LinkType, number uint64, at int64, data []byte) error {
+// take follows one captured packet. Trouble with logs is kept in pl.err: packets
+// go on.
+func (pl *pipeline) take(link packet.LinkType, number uint64, at int64, data []byte) {
 	if pl.first == 0 {
 		pl.first = at
 	}
@@ -112,10 +114,7 @@ func (pl *pipeline) take(link packet.LinkType, number uint64, at int64, data []b
 	for _, p := range pl.batch.Packets {
 		pl.packet(p)
 	}
-	if err := pl.out.drain(); err != nil && pl.err == nil {
-		pl.err = err
-	}
-	return pl.err
+	pl.keep(pl.out.drain())
 }
 
 // packet follows one decoded packet.
@@ -124,10 +123,8 @@ func (pl *pipeline) packet(p *decode.Packet) {
 	if p.Flags&decode.WantsFlow != 0 {
 		pl.flow(&in)
 	}
-	drop := ""
-	if in.Flow != nil && in.Flow.Dropped && pl.settings.ips {
-		drop = "flow drop"
-	} else {
+	drop := "flow drop"
+	if !pl.dropped(in.Flow) {
 		drop = pl.inspect(&in, false)
 	}
 	pl.anomalies(p, in.Flow)
@@ -135,6 +132,9 @@ func (pl *pipeline) packet(p *decode.Packet) {
 		pl.verdict(&in, drop)
 	}
 }
+
+// dropped says whether all packets of a flow are.
+func (pl *pipeline) dropped(f *flow.Flow) bool { return pl.settings.ips && f != nil && f.Dropped }
 
 // flow finds the packet's flow and moves it.
 func (pl *pipeline) flow(in *detect.Packet) {
@@ -150,6 +150,9 @@ func (pl *pipeline) flow(in *detect.Packet) {
 	}
 	c := pl.of(f)
 	in.Flow, in.Dir, in.State = f, dir, &c.detect
+	if pl.dropped(f) {
+		return // The receiver never sees it.
+	}
 	if p.Layer4 != decode.TCP {
 		in.Established = f.State != flow.New
 		if p.Layer4 == decode.UDP && len(p.Payload()) > 0 {
@@ -159,7 +162,7 @@ func (pl *pipeline) flow(in *detect.Packet) {
 		return
 	}
 	defer c.known(in)
-	if pl.settings.streamChecksums && pl.checksums && !p.ChecksumOK() {
+	if pl.settings.streamChecksums && pl.sums.count(p) {
 		pl.streamBad++
 		in.Established = pl.tracker.StateOf(f) >= stream.Established
 		return
@@ -328,7 +331,9 @@ func (pl *pipeline) anomalies(p *decode.Packet, f *flow.Flow) {
 
 // StreamData implements stream.Sink.
 func (pl *pipeline) StreamData(f *flow.Flow, dir flow.Dir, offset uint64, data []byte) {
-	pl.of(f).raw[dir].add(data)
+	if pl.engine != nil {
+		pl.of(f).raw[dir].add(data)
+	}
 	pl.session(f).Data(app.Dir(dir), offset, data, pl.now)
 }
 
@@ -385,7 +390,7 @@ func (pl *pipeline) inspectRest(f *flow.Flow, c *beside, dir flow.Dir) {
 	}
 	src, dst := from.Addr().AsSlice(), to.Addr().AsSlice()
 	pl.own.Reset()
-	decode.New(pl.settings.decode).Decode(&pl.own, packet.LinkRaw, 0, pl.now, 0, lastPacket(f.Proto(), src, dst, from.Port(), to.Port()))
+	pl.maker.Decode(&pl.own, packet.LinkRaw, 0, pl.now, 0, lastPacket(f.Proto(), src, dst, from.Port(), to.Port()))
 	w := &c.raw[dir]
 	in := detect.Packet{
 		Packet: pl.own.Packets[0], Flow: f, State: &c.detect, Dir: dir, Established: true,

@@ -162,8 +162,8 @@ func (pl *pipeline) read(ctx context.Context, path string, sum *Summary) error {
 		}
 		sum.Packets++
 		sum.Bytes += uint64(len(p.Data))
-		if err := pl.take(p.Link, sum.Packets, p.Time, p.Data); err != nil {
-			return err
+		if pl.take(p.Link, sum.Packets, p.Time, p.Data); pl.err != nil {
+			return nil // finish tells it; what follows could not be logged.
 		}
 	}
 }

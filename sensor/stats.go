@@ -52,6 +52,7 @@ func (pl *pipeline) counters() []eve.Counter {
 		add("ips.drop_reason.rules", pl.byRules)
 		add("ips.drop_reason.flow_drop", pl.blocked-pl.byRules)
 	}
+	add("logs.bytes_lost", pl.out.lost())
 	add("app_layer.tx_given_up", pl.registry.GivenUp)
 	if pl.engine != nil {
 		c := &pl.engine.Counters

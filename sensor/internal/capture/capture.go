@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -50,14 +51,16 @@ type Stats struct{ Packets, Drops uint64 }
 type Ring struct {
 	Link packet.LinkType
 
+	name   string
 	fd     int
 	memory []byte
 	block  int // Size of a block.
 	blocks int
 	next   int // The block to read next.
 	stats  Stats
-	wake   [2]int // A pipe that ends a wait.
-	tagged []byte // Packets whose VLAN tag the kernel took out.
+	waking sync.Mutex // Of wake, for Stop.
+	wake   [2]int     // A pipe that ends a wait.
+	tagged []byte     // Packets whose VLAN tag the kernel took out.
 }
 
 // Places in the headers of TPACKET_V3 (linux/if_packet.h).
@@ -91,7 +94,7 @@ func Open(c Config) (*Ring, error) {
 		}
 		return nil, fmt.Errorf("capture on %s: %w", c.Interface, err)
 	}
-	r := &Ring{Link: packet.LinkEthernet, fd: fd, block: c.BlockBytes, blocks: c.RingBytes / c.BlockBytes, wake: [2]int{-1, -1}}
+	r := &Ring{Link: packet.LinkEthernet, name: c.Interface, fd: fd, block: c.BlockBytes, blocks: c.RingBytes / c.BlockBytes, wake: [2]int{-1, -1}}
 	if err := r.setUp(c, iface.Index); err != nil {
 		r.release()
 		return nil, fmt.Errorf("capture on %s: %w", c.Interface, err)
@@ -147,46 +150,53 @@ func (r *Ring) status(block int) *uint32 {
 
 // Next waits for packets and calls each with them, in order. It returns after
 // each block, or after about wait milliseconds without one.
-func (r *Ring) Next(wait int, each func(Packet) error) error {
+func (r *Ring) Next(wait int, each func(Packet)) error {
 	status := r.status(r.next)
 	if load(status)&unix.TP_STATUS_USER == 0 {
 		fds := []unix.PollFd{{Fd: int32(r.fd), Events: unix.POLLIN}, {Fd: int32(r.wake[0]), Events: unix.POLLIN}}
-		_, err := unix.Poll(fds, wait)
+		n, err := unix.Poll(fds, wait)
 		switch {
-		case err != nil && !errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
 			return os.NewSyscallError("poll", err)
 		case fds[1].Revents != 0:
 			return ErrClosed
-		case fds[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0:
+		case n == 0, fds[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0:
 			return r.broken()
 		}
 		if load(status)&unix.TP_STATUS_USER == 0 {
 			return nil
 		}
 	}
-	err := r.read(r.memory[r.next*r.block:(r.next+1)*r.block], each)
+	r.read(r.memory[r.next*r.block:(r.next+1)*r.block], each)
 	store(status, unix.TP_STATUS_KERNEL)
 	r.next = (r.next + 1) % r.blocks
-	return err
+	return nil
 }
 
 // broken says what is wrong with the socket: an interface that is down comes
-// back, one that is gone does not.
+// back, one that is gone does not. That it goes down is told before it is gone,
+// and that only, so silence is a reason to ask.
 func (r *Ring) broken() error {
 	code, err := unix.GetsockoptInt(r.fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	if err != nil {
 		return os.NewSyscallError("read socket error", err)
 	}
-	switch e := unix.Errno(code); e {
-	case 0, unix.ENETDOWN:
-		return nil
-	default:
-		return fmt.Errorf("the interface is gone: %w", e)
+	sa, err := unix.Getsockname(r.fd)
+	if err != nil {
+		return os.NewSyscallError("getsockname", err)
 	}
+	if ll, ok := sa.(*unix.SockaddrLinklayer); ok && ll.Ifindex <= 0 {
+		return fmt.Errorf("the interface %s is gone", r.name)
+	}
+	if e := unix.Errno(code); e != 0 && e != unix.ENETDOWN {
+		return e
+	}
+	return nil
 }
 
 // read hands on the packets of a block.
-func (r *Ring) read(block []byte, each func(Packet) error) error {
+func (r *Ring) read(block []byte, each func(Packet)) {
 	at := int(ne.Uint32(block[offFirst:]))
 	for range ne.Uint32(block[offPackets:]) {
 		h := block[at:]
@@ -198,16 +208,13 @@ func (r *Ring) read(block []byte, each func(Packet) error) error {
 			p.Data = r.retag(p.Data, h, status)
 			p.Length += packet.VLANLen
 		}
-		if err := each(p); err != nil {
-			return err
-		}
+		each(p)
 		next := int(ne.Uint32(h[hdrNext:]))
 		if next == 0 {
-			return nil
+			return
 		}
 		at += next
 	}
-	return nil
 }
 
 // retag puts back the VLAN tag that the kernel took out of a frame.
@@ -237,8 +244,14 @@ func (r *Ring) Stats() Stats {
 	return r.stats
 }
 
-// Stop ends a wait in Next; it may be called from anywhere.
-func (r *Ring) Stop() { unix.Write(r.wake[1], []byte{0}) }
+// Stop ends a wait in Next; it may be called from anywhere, at any time.
+func (r *Ring) Stop() {
+	r.waking.Lock()
+	defer r.waking.Unlock()
+	if r.wake[1] >= 0 {
+		unix.Write(r.wake[1], []byte{0}) // A full pipe wakes too.
+	}
+}
 
 // Close frees the ring.
 func (r *Ring) Close() { r.release() }
@@ -248,6 +261,8 @@ func (r *Ring) release() {
 		unix.Munmap(r.memory)
 		r.memory = nil
 	}
+	r.waking.Lock()
+	defer r.waking.Unlock()
 	for _, fd := range []int{r.fd, r.wake[0], r.wake[1]} {
 		if fd >= 0 {
 			unix.Close(fd)
