@@ -12,8 +12,8 @@ import (
 	"reflect"
 
 	"github.com/hauberk/hauberk/agent/internal/cgroup"
-	"github.com/hauberk/hauberk/agent/internal/durable"
 	"github.com/hauberk/hauberk/internal/conf"
+	"github.com/hauberk/hauberk/internal/durable"
 	"github.com/hauberk/hauberk/link"
 )
 

@@ -1,7 +1,6 @@
 package sensor
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/hauberk/hauberk/packet"
@@ -40,33 +39,27 @@ func newRegistry(tree *yamlconf.Tree) *app.Registry {
 
 // wantHashes reads which digests of files are logged.
 func wantHashes(tree *yamlconf.Tree, c *file.Config) {
-	outputs := tree.Node("outputs")
-	if outputs == nil {
-		return
-	}
-	for _, item := range outputs.Children {
-		for _, n := range item.Children {
-			for i := 0; ; i++ {
-				t := n.Lookup("types." + strconv.Itoa(i))
-				if t == nil {
-					break
-				}
-				files := t.Child("files")
-				if files == nil {
-					continue
-				}
-				hashes := value(files, "force-hash", "")
-				if list := files.Lookup("force-hash"); list != nil {
-					for _, h := range list.Children {
-						hashes += " " + h.Value
-					}
-				}
-				c.MD5 = c.MD5 || strings.Contains(hashes, "md5")
-				c.SHA1 = c.SHA1 || strings.Contains(hashes, "sha1")
-				c.SHA256 = c.SHA256 || strings.Contains(hashes, "sha256")
-			}
+	eachOutput(tree, func(n *yamlconf.Node) {
+		types := n.Lookup("types")
+		if types == nil {
+			return
 		}
-	}
+		for _, t := range types.Children {
+			files := t.Child("files")
+			if files == nil {
+				continue
+			}
+			hashes := value(files, "force-hash", "")
+			if list := files.Lookup("force-hash"); list != nil {
+				for _, h := range list.Children {
+					hashes += " " + h.Value
+				}
+			}
+			c.MD5 = c.MD5 || strings.Contains(hashes, "md5")
+			c.SHA1 = c.SHA1 || strings.Contains(hashes, "sha1")
+			c.SHA256 = c.SHA256 || strings.Contains(hashes, "sha256")
+		}
+	})
 }
 
 // session is the application layer of a flow.

@@ -22,7 +22,7 @@ type Problem struct {
 	// Fatal says that Suricata would not start with it under -T; the others
 	// leave something out and go on.
 	Fatal bool
-	// Part is what it is about: config, classification, reference, threshold, detect.
+	// Part is what it is about: config, outputs, classification, reference, threshold, detect, logs.
 	Part string
 	// Text says place and reason.
 	Text string
@@ -104,6 +104,11 @@ func variables(tree *yamlconf.Tree) netset.Vars {
 
 // site reads the files beside the rules. One that is not there is left out.
 func (r *Report) site(tree *yamlconf.Tree, vars netset.Vars) {
+	eachOutput(tree, func(n *yamlconf.Node) {
+		if lacks := lacking(n); lacks != "" {
+			r.add(false, "outputs", errors.New(lacks))
+		}
+	})
 	for _, f := range []struct {
 		part, key, def, invalid string
 		parse                   func(text []byte, file string) error

@@ -89,10 +89,37 @@ alert tcp any any -> any any (sid:3;)
 	}
 }
 
+// TestOutputsThatAreNot: what a configuration asks for and nothing writes is said.
+func TestOutputsThatAreNot(t *testing.T) {
+	c := site(t, map[string]string{
+		"suricata.yaml": yaml + `outputs:
+  - fast: {}
+  - http-log: {enabled: yes}
+  - tls-log: {enabled: no}
+  - eve-log: {filetype: redis, types: [alert]}
+  - eve-log: {types: [alert, smtp, flow, http: {extended: yes}, krb5: {}, ftp: {enabled: no}]}
+`,
+		"a.rules": "",
+	})
+	r, err := Check(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range r.Problems {
+		if p.Part == "outputs" {
+			got = append(got, p.Text)
+		}
+	}
+	if len(got) != 3 || !strings.Contains(got[0], "http-log") || !strings.Contains(got[1], "redis") || !strings.HasSuffix(got[2], "type smtp, krb5") {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestConfigProblems(t *testing.T) {
-	c := Config{NoDetection: true, Rules: []string{"x"}, LogDir: "/nowhere"}
+	c := Config{NoDetection: true, Rules: []string{"x"}, LogDir: "/nowhere", Checksums: "some"}
 	err := c.Validate()
-	if err == nil || strings.Count(err.Error(), "\n") != 2 {
+	if err == nil || strings.Count(err.Error(), "\n") != 3 {
 		t.Errorf("got %v", err)
 	}
 	c = DefaultConfig()

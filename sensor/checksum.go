@@ -9,6 +9,9 @@ type checksums struct {
 	seen, bad int    // Of the sample.
 }
 
+// checksumModes are modes by what Config has; without a word the file has it.
+var checksumModes = map[string]string{"": "", "all": "yes", "none": "no", "auto": "auto"}
+
 // checksumSample is after how many segments auto decides, as Suricata does: if
 // more than a tenth are wrong, they do not count.
 const checksumSample = 1000

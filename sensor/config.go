@@ -59,6 +59,9 @@ func (c *Config) Validate() error {
 	if c.File == "" {
 		errs = append(errs, errors.New("config: no file"))
 	}
+	if _, ok := checksumModes[c.Checksums]; !ok {
+		errs = append(errs, fmt.Errorf("config: checksums %q: all, none or auto", c.Checksums))
+	}
 	if c.NoDetection && len(c.Rules) > 0 {
 		errs = append(errs, errors.New("config: rules are given, and detection is disabled"))
 	}

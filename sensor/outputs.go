@@ -7,11 +7,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/hauberk/hauberk/packet"
 	"github.com/hauberk/hauberk/sensor/internal/decode"
 	"github.com/hauberk/hauberk/sensor/internal/eve"
 	"github.com/hauberk/hauberk/sensor/internal/flow"
+	"github.com/hauberk/hauberk/sensor/internal/protocols"
 	"github.com/hauberk/hauberk/sensor/internal/yamlconf"
 	"github.com/hauberk/hauberk/suricata"
 	"github.com/hauberk/hauberk/suricata/siteconf"
@@ -116,22 +118,71 @@ func openOutputs(tree *yamlconf.Tree, dir string, classes siteconf.Classes, c Co
 			err = errors.Join(err, o.close())
 		}
 	}()
+	eachOutput(tree, func(n *yamlconf.Node) {
+		if err == nil {
+			err = o.open(n, dir, classes, c)
+		}
+	})
+	return o, err
+}
+
+// eachOutput calls do with the outputs that are enabled.
+func eachOutput(tree *yamlconf.Tree, do func(*yamlconf.Node)) {
 	list := tree.Node("outputs")
 	if list == nil {
-		return o, nil
+		return
 	}
 	for _, item := range list.Children {
 		for _, n := range item.Children {
-			if !yamlconf.IsTrue(value(n, "enabled", "yes")) {
-				continue
-			}
-			if err := o.open(n, dir, classes, c); err != nil {
-				return o, err
+			if yamlconf.IsTrue(value(n, "enabled", "yes")) {
+				do(n)
 			}
 		}
 	}
-	return o, nil
 }
+
+// lacking says what an output asks for that is not there, "" if nothing.
+func lacking(n *yamlconf.Node) string {
+	switch n.Name {
+	case "fast", "stats":
+		return ""
+	case "eve-log":
+	default:
+		return fmt.Sprintf("%s: no such output here, it is left out; there are eve-log, fast and stats", n.Name)
+	}
+	if kind := value(n, "filetype", regular); kind != regular {
+		return fmt.Sprintf("eve-log: no filetype %s here, it is left out; there is %s", kind, regular)
+	}
+	types := n.Lookup("types")
+	if types == nil {
+		return ""
+	}
+	made := []string{"alert", "anomaly", "drop", "files", "flow", "netflow", "stats"}
+	for _, p := range protocols.All() {
+		for _, l := range p.Logs {
+			made = append(made, l.Type)
+		}
+	}
+	var none []string
+	for _, t := range types.Children {
+		names := t.Children // A type with settings.
+		if len(names) == 0 {
+			names = []*yamlconf.Node{{Name: t.Value}}
+		}
+		for _, n := range names {
+			if yamlconf.IsTrue(value(n, "enabled", "yes")) && !slices.Contains(made, n.Name) {
+				none = append(none, n.Name)
+			}
+		}
+	}
+	if len(none) == 0 {
+		return ""
+	}
+	return "eve-log: there are no events of type " + strings.Join(none, ", ")
+}
+
+// regular is the filetype of a log that is a file.
+const regular = "regular"
 
 func value(n *yamlconf.Node, path, def string) string {
 	if c := n.Lookup(path); c != nil && !c.Null {
@@ -151,6 +202,9 @@ func (o *outputs) open(n *yamlconf.Node, dir string, classes siteconf.Classes, c
 	}
 	switch n.Name {
 	case "eve-log":
+		if value(n, "filetype", regular) != regular {
+			return nil
+		}
 		l, err := openLog(path("eve.json"), appending)
 		if err != nil {
 			return err

@@ -60,7 +60,7 @@ func open(c Config, report func(Problem)) (*pipeline, error) {
 		return nil, fmt.Errorf("config %s: %w", c.File, err)
 	}
 	if c.Checksums != "" {
-		s.pcapChecksums = map[string]string{"all": "yes", "none": "no", "auto": "auto"}[c.Checksums]
+		s.pcapChecksums = checksumModes[c.Checksums]
 	}
 	s.ips = c.SimulateIPS
 	s.stream.Inline = s.stream.Inline || s.ips

@@ -59,6 +59,7 @@ func (pl *pipeline) counters() []eve.Counter {
 		add("detect.alert", c.Alerts)
 		add("detect.alerts_suppressed", c.Suppressed)
 		add("detect.alert_queue_overflow", c.Overflow)
+		add("detect.state_forgotten", c.Forgotten)
 	}
 	slices.SortFunc(list, func(a, b eve.Counter) int { return cmp.Compare(a.Name, b.Name) })
 	return list

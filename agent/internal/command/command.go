@@ -16,8 +16,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hauberk/hauberk/agent/internal/durable"
 	"github.com/hauberk/hauberk/fleet"
+	"github.com/hauberk/hauberk/internal/durable"
 	"github.com/hauberk/hauberk/internal/obs"
 	"github.com/hauberk/hauberk/internal/run"
 )

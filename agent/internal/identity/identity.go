@@ -21,9 +21,9 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/hauberk/hauberk/agent/internal/durable"
 	"github.com/hauberk/hauberk/event"
 	"github.com/hauberk/hauberk/fleet"
+	"github.com/hauberk/hauberk/internal/durable"
 	"github.com/hauberk/hauberk/link"
 )
 

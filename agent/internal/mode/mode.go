@@ -13,8 +13,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hauberk/hauberk/agent/internal/durable"
 	"github.com/hauberk/hauberk/fleet"
+	"github.com/hauberk/hauberk/internal/durable"
 )
 
 const file = "mode.json"

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hauberk/hauberk/agent/internal/durable"
+	"github.com/hauberk/hauberk/internal/durable"
 )
 
 const incarnationFile = "incarnation"

@@ -36,6 +36,7 @@ type Counters struct {
 	Alerts, Suppressed, Overflow uint64
 	Evaluated, Matched           uint64
 	Steps                        uint64
+	Forgotten                    uint64 // Thresholds and bits of hosts, for want of room.
 }
 
 // Engine applies a ruleset to the packets of one pipeline. It is not safe for
@@ -63,7 +64,8 @@ type Engine struct {
 
 // NewEngine returns an engine for one pipeline.
 func NewEngine(s *Ruleset) *Engine {
-	e := &Engine{set: s, limits: newLimits(s.site.Thresholds), hosts: map[hostKey]int64{}, members: make([]membership, len(s.sets))}
+	e := &Engine{set: s, hosts: map[hostKey]int64{}, members: make([]membership, len(s.sets))}
+	e.limits = newLimits(s.site.Thresholds, &e.Counters.Forgotten)
 	e.state.Lookup = e.lookup
 	return e
 }

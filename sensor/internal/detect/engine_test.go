@@ -275,3 +275,53 @@ func TestLikeNaive(t *testing.T) {
 		}
 	}
 }
+
+// TestTooManyBuffers: a rule that could never match is refused.
+func TestTooManyBuffers(t *testing.T) {
+	for n, want := range map[int]int{maxChains: 0, maxChains + 1: 1} {
+		var options strings.Builder
+		for range n {
+			options.WriteString(`dns.query; content:"a"; `) // Each is of another query.
+		}
+		parsed, err := suricata.Parse(`alert dns any any -> any any (` + options.String() + `sid:1;)`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		compiled, err := suricata.NewCompiler(netset.Vars{}).Compile(parsed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(compiled.Chains()); got != n {
+			t.Fatalf("%d buffers are %d chains", n, got)
+		}
+		if _, problems := Compile([]*suricata.Compiled{compiled}, Site{}, nil); len(problems) != want {
+			t.Errorf("%d buffers: %v", n, problems)
+		}
+	}
+}
+
+// TestForgets fills the thresholds with hosts: what is dropped for want of room
+// is counted, and what ended is not.
+func TestForgets(t *testing.T) {
+	m := map[int]int{}
+	for i := range 100 {
+		m[i] = i
+	}
+	if n := halve(m, 100, func(v int) bool { return v < 30 }); n != 20 || len(m) != 50 {
+		t.Errorf("%d of %d were forgotten", n, len(m))
+	}
+	if n := halve(m, 100, func(int) bool { return false }); n != 0 || len(m) != 50 {
+		t.Errorf("%d forgotten though there was room", n)
+	}
+
+	e := engine(t, Site{}, `alert udp any any -> any any (content:"a"; threshold:type limit, track by_src, count 1, seconds 60;)`)
+	w := newTraffic()
+	p := w.udp(home, away, "a", 1)
+	for i := range maxWindows {
+		e.limits.windows[trackKey{flow: uint64(i + 1)}] = &window{start: p.Time, lasts: 1e9}
+	}
+	e.Inspect(p)
+	if e.Counters.Forgotten != maxWindows/2 || len(e.limits.windows) != maxWindows/2+1 {
+		t.Errorf("%d forgotten, %d left", e.Counters.Forgotten, len(e.limits.windows))
+	}
+}

@@ -2,6 +2,8 @@ package detect
 
 import (
 	"cmp"
+	"maps"
+	"math"
 	"net/netip"
 
 	"github.com/hauberk/hauberk/suricata"
@@ -25,22 +27,27 @@ type trackKey struct {
 // window counts the matches of one tracked thing.
 type window struct {
 	start int64 // Nanoseconds since 1970.
+	lasts int64 // Nanoseconds.
 	count uint32
 	next  uint32 // backoff: the count of the next alert.
 }
 
-// maxWindows bounds what is tracked; beyond it the oldest half is forgotten.
+// over says whether a window has ended.
+func (w *window) over(now int64) bool { return now-w.start > w.lasts }
+
+// maxWindows bounds what is tracked; beyond it any half is forgotten.
 const maxWindows = 1 << 18
 
 // limits keeps what thresholds count.
 type limits struct {
-	windows  map[trackKey]*window
-	suppress []siteconf.Entry
-	events   []siteconf.Entry
+	windows   map[trackKey]*window
+	suppress  []siteconf.Entry
+	events    []siteconf.Entry
+	forgotten *uint64 // Windows that had not ended.
 }
 
-func newLimits(site []siteconf.Entry) *limits {
-	l := &limits{windows: map[trackKey]*window{}}
+func newLimits(site []siteconf.Entry, forgotten *uint64) *limits {
+	l := &limits{windows: map[trackKey]*window{}, forgotten: forgotten}
 	l.site(site)
 	return l
 }
@@ -105,13 +112,16 @@ func (l *limits) allows(r *rule, by *limiter, p *Packet) bool {
 	w := l.windows[k]
 	if w == nil {
 		if len(l.windows) >= maxWindows {
-			l.forget(p.Time)
+			*l.forgotten += halve(l.windows, maxWindows, func(w *window) bool { return w.over(p.Time) })
 		}
 		w = &window{start: p.Time, next: by.spec.Count}
 		l.windows[k] = w
 	}
-	over := p.Time-w.start > int64(by.spec.Seconds)*1e9
-	if over && by.spec.Type != "backoff" {
+	w.lasts = int64(by.spec.Seconds) * 1e9
+	if by.spec.Type == "backoff" {
+		w.lasts = math.MaxInt64
+	}
+	if w.over(p.Time) {
 		w.start, w.count = p.Time, 0
 	}
 	w.count++
@@ -138,15 +148,16 @@ func (l *limits) allows(r *rule, by *limiter, p *Packet) bool {
 	return w.count > count // detection_filter
 }
 
-// forget drops what was not begun anew for longest: windows older than a
-// minute first, then any half.
-func (l *limits) forget(now int64) {
-	for k, w := range l.windows {
-		if now-w.start > 60e9 {
-			delete(l.windows, k)
+// halve makes room in a map: it drops what is over, and if that is not half of
+// max, any others. It says how many of those there were.
+func halve[K comparable, V any](m map[K]V, max int, over func(V) bool) (forgotten uint64) {
+	maps.DeleteFunc(m, func(_ K, v V) bool { return over(v) })
+	for k := range m {
+		if len(m) <= max/2 {
+			break
 		}
+		delete(m, k)
+		forgotten++
 	}
-	if len(l.windows) > maxWindows/2 {
-		clear(l.windows)
-	}
+	return forgotten
 }

@@ -59,7 +59,10 @@ func (s *Ruleset) addDeed(r *rule, o *suricata.Option) error {
 }
 
 func (s *Ruleset) addInt(r *rule, v *suricata.FlowInt) {
-	id := s.ints.of(v.Name)
+	id, other := s.ints.of(v.Name), -1
+	if v.Arg.Var != "" {
+		other = s.ints.of(v.Arg.Var)
+	}
 	r.after = append(r.after, func(_ *Engine, p *Packet) {
 		if p.State == nil {
 			return
@@ -68,8 +71,8 @@ func (s *Ruleset) addInt(r *rule, v *suricata.FlowInt) {
 			p.State.ints = map[int]uint32{}
 		}
 		n := uint32(v.Arg.N)
-		if v.Arg.Var != "" {
-			n = p.State.ints[s.ints.of(v.Arg.Var)]
+		if other >= 0 {
+			n = p.State.ints[other]
 		}
 		switch v.Op {
 		case "+":

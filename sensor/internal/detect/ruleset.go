@@ -162,6 +162,9 @@ func (s *Ruleset) Len() int { return len(s.rules) }
 
 func (s *Ruleset) rule(c *suricata.Compiled) (*rule, error) {
 	r := &rule{Compiled: c, chains: c.Chains(), both: c.Way == suricata.Either, action: c.Actions[0].Verb}
+	if len(r.chains) > maxChains {
+		return nil, fmt.Errorf("matches on %d buffers, at most %d", len(r.chains), maxChains)
+	}
 	r.priority = s.site.priority(c)
 	r.src, r.dst = s.addresses(c.Src), s.addresses(c.Dst)
 	var err error

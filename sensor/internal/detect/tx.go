@@ -111,6 +111,9 @@ type candidate struct {
 	progress
 }
 
+// maxChains is how many buffers a rule may match on, bits of progress.chains.
+const maxChains = 64
+
 // progress is how far a rule is with a transaction.
 type progress struct {
 	chains uint64 // Those that matched.

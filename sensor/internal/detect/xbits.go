@@ -19,7 +19,7 @@ const (
 	hostbit
 )
 
-// maxHostBits bounds the bits of hosts.
+// maxHostBits bounds the bits of hosts; beyond it any half is forgotten.
 const maxHostBits = 1 << 18
 
 // defaultExpire is how long an xbit lasts by default, in seconds.
@@ -59,8 +59,8 @@ func (s *Ruleset) setXbit(name string, v *suricata.Bits) deed {
 			until, set := e.hosts[k]
 			set = set && until >= p.Time
 			if v.Cmd == "set" || v.Cmd == "toggle" && !set {
-				if len(e.hosts) >= maxHostBits {
-					clear(e.hosts)
+				if !set && len(e.hosts) >= maxHostBits {
+					e.Counters.Forgotten += halve(e.hosts, maxHostBits, func(until int64) bool { return until < p.Time })
 				}
 				e.hosts[k] = p.Time + expire*1e9
 			} else {

@@ -121,9 +121,9 @@ func (d *Data) Define(spec Spec) (*Set, error) {
 		if err := s.load(); err != nil {
 			return nil, err
 		}
-	}
-	if s.full {
-		return nil, errors.New("dataset too large for set memcap")
+		if s.full {
+			return nil, errors.New("dataset too large for set memcap")
+		}
 	}
 	d.rows += uint64(spec.HashSize)
 	d.sets[spec.Name] = s

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/hauberk/hauberk/internal/durable"
 	"github.com/hauberk/hauberk/suricata"
 )
 
@@ -77,7 +78,8 @@ func (d *Data) Prepare(c *suricata.Compiled) error {
 	return nil
 }
 
-// Inherit lets the sets that rules change live on from the data before. Sets
+// Inherit lets the sets that rules change live on from the data before, which
+// a pipeline may be using: of those nothing but what they are is looked at. Sets
 // that are only read are read again.
 func (d *Data) Inherit(before *Data) {
 	if before != nil {
@@ -105,7 +107,7 @@ func (d *Data) Save() error {
 		if s.spec.Save == "" {
 			continue
 		}
-		if err := os.WriteFile(s.spec.Save, s.text(), 0o644); err != nil {
+		if err := durable.WriteFile(s.spec.Save, s.text(), 0o644); err != nil {
 			errs = append(errs, fmt.Errorf("save dataset %s: %w", s.spec.Name, err))
 		}
 	}
