@@ -58,7 +58,7 @@ func (l *Live) Run(ctx context.Context) (Summary, error) {
 		err = l.ring.Next(idle, func(p capture.Packet) {
 			sum.Packets++
 			sum.Bytes += uint64(len(p.Data))
-			pl.take(l.ring.Link, sum.Packets, p.Time, p.Data)
+			pl.take(l.ring.Link, 0, p.Time, p.Data) // Only packets of captures have numbers.
 		})
 		l.tend()
 	}
@@ -125,7 +125,7 @@ func (l *Live) Reload() (rules int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("reload rules: %w", err)
 	}
-	set, _, err := loadRules(l.config, tree, l.pipeline.registry, l.latest, l.report)
+	set, err := loadRules(l.config, tree, l.pipeline.registry, l.latest, l.report)
 	if err != nil {
 		return 0, fmt.Errorf("reload rules: %w", err)
 	}

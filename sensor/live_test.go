@@ -122,6 +122,9 @@ func TestLive(t *testing.T) {
 			t.Errorf("eve.json lacks %s", want)
 		}
 	}
+	if strings.Contains(string(eve), "pcap_cnt") {
+		t.Error("packets of no capture have numbers")
+	}
 }
 
 func TestLiveRefusals(t *testing.T) {

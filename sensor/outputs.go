@@ -1,6 +1,7 @@
 package sensor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -15,8 +16,6 @@ import (
 	"github.com/hauberk/hauberk/sensor/internal/flow"
 	"github.com/hauberk/hauberk/sensor/internal/protocols"
 	"github.com/hauberk/hauberk/sensor/internal/yamlconf"
-	"github.com/hauberk/hauberk/suricata"
-	"github.com/hauberk/hauberk/suricata/siteconf"
 )
 
 // outputs are the logs a sensor writes.
@@ -111,7 +110,7 @@ func (l *eveLog) drain() error {
 }
 
 // openOutputs opens what the section outputs asks for, below the log folder.
-func openOutputs(tree *yamlconf.Tree, dir string, classes siteconf.Classes, c Config) (o *outputs, err error) {
+func openOutputs(tree *yamlconf.Tree, dir string, c Config) (o *outputs, err error) {
 	o = &outputs{}
 	defer func() {
 		if err != nil {
@@ -120,7 +119,7 @@ func openOutputs(tree *yamlconf.Tree, dir string, classes siteconf.Classes, c Co
 	}()
 	eachOutput(tree, func(n *yamlconf.Node) {
 		if err == nil {
-			err = o.open(n, dir, classes, c)
+			err = o.open(n, dir, c)
 		}
 	})
 	return o, err
@@ -191,7 +190,7 @@ func value(n *yamlconf.Node, path, def string) string {
 	return def
 }
 
-func (o *outputs) open(n *yamlconf.Node, dir string, classes siteconf.Classes, c Config) error {
+func (o *outputs) open(n *yamlconf.Node, dir string, c Config) error {
 	appending := yamlconf.IsTrue(value(n, "append", "yes"))
 	path := func(def string) string {
 		name := value(n, "filename", def)
@@ -209,7 +208,7 @@ func (o *outputs) open(n *yamlconf.Node, dir string, classes siteconf.Classes, c
 		if err != nil {
 			return err
 		}
-		o.eve = append(o.eve, newEveLog(n, l, classes, c))
+		o.eve = append(o.eve, newEveLog(n, l, c))
 	case "fast":
 		l, err := openLog(path("fast.log"), appending)
 		if err != nil {
@@ -226,7 +225,7 @@ func (o *outputs) open(n *yamlconf.Node, dir string, classes siteconf.Classes, c
 	return nil
 }
 
-func newEveLog(n *yamlconf.Node, l *logFile, classes siteconf.Classes, c Config) *eveLog {
+func newEveLog(n *yamlconf.Node, l *logFile, c Config) *eveLog {
 	on := func(path string, def bool) bool {
 		text := "no"
 		if def {
@@ -250,7 +249,7 @@ func newEveLog(n *yamlconf.Node, l *logFile, classes siteconf.Classes, c Config)
 			e.addType(t, &opts)
 		}
 	}
-	e.encoder = eve.New(opts, classes)
+	e.encoder = eve.New(opts)
 	return e
 }
 
@@ -341,31 +340,25 @@ func (o *outputs) drain() error {
 }
 
 // appendFast appends the line of fast.log for an alert.
-func appendFast(out []byte, p *decode.Packet, r *suricata.Compiled, class string, priority int, dropped bool) []byte {
+func appendFast(out []byte, p *decode.Packet, a *eve.AlertInfo) []byte {
 	out = appendFastTime(out, p.Time)
 	out = append(out, "  "...)
-	if dropped {
+	if a.Blocked {
 		out = append(out, "[Drop] "...)
 	}
-	out = fmt.Appendf(out, "[**] [%d:%d:%d] %s [**] [Classification: %s] [Priority: %d] ", max(r.GID, 1), r.SID, r.Rev, r.Msg, class, priority)
+	r, class := a.Rule, cmp.Or(a.Class.Description, "(null)")
+	out = fmt.Appendf(out, "[**] [%d:%d:%d] %s [**] [Classification: %s] [Priority: %d] ", max(r.GID, 1), r.SID, r.Rev, r.Msg, class, a.Class.Priority)
 	if !p.Src().IsValid() {
 		return append(out, "[**] [Raw pkt]\n"...)
 	}
 	return fmt.Appendf(out, "{%s} %s:%d -> %s:%d\n", fastProto(p.Proto), p.Src(), p.SrcPort, p.Dst(), p.DstPort)
 }
 
+// fastProto is the transport in the words of fast.log.
 func fastProto(p packet.Proto) string {
 	switch p {
-	case packet.ProtoTCP:
-		return "TCP"
-	case packet.ProtoUDP:
-		return "UDP"
-	case packet.ProtoICMPv4:
-		return "ICMP"
-	case packet.ProtoICMPv6:
-		return "IPv6-ICMP"
-	case packet.ProtoSCTP:
-		return "SCTP"
+	case packet.ProtoTCP, packet.ProtoUDP, packet.ProtoICMPv4, packet.ProtoICMPv6, packet.ProtoSCTP:
+		return eve.ProtoName(p)
 	}
 	return fmt.Sprintf("PROTO:%03d", p)
 }

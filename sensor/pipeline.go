@@ -12,7 +12,6 @@ import (
 	"github.com/hauberk/hauberk/sensor/internal/flow/slab"
 	"github.com/hauberk/hauberk/sensor/internal/stream"
 	"github.com/hauberk/hauberk/suricata"
-	"github.com/hauberk/hauberk/suricata/siteconf"
 )
 
 // The way of a packet through a pipeline, all of it in one goroutine:
@@ -30,7 +29,6 @@ type pipeline struct {
 	tracker  *stream.Tracker
 	engine   *detect.Engine // nil: rules are not wanted.
 	out      *outputs
-	classes  siteconf.Classes
 	registry *app.Registry
 
 	settings  settings
@@ -51,7 +49,7 @@ type pipeline struct {
 	kernelPackets, kernelDrops uint64
 	// Inline.
 	accepted, blocked, byRules uint64
-	dropping                   *suricata.Compiled // The first rule that drops the packet.
+	dropping                   *eve.AlertInfo // Of the first rule that drops the packet.
 }
 
 // beside is what the layers keep of a flow beside the table.
@@ -89,8 +87,8 @@ func (w *window) inspected() {
 	}
 }
 
-func newPipeline(s settings, registry *app.Registry, rules *detect.Ruleset, classes siteconf.Classes, out *outputs) *pipeline {
-	pl := &pipeline{settings: s, decoder: decode.New(s.decode), maker: decode.New(s.decode), out: out, classes: classes, sums: checksums{mode: s.pcapChecksums}, registry: registry}
+func newPipeline(s settings, registry *app.Registry, rules *detect.Ruleset, out *outputs) *pipeline {
+	pl := &pipeline{settings: s, decoder: decode.New(s.decode), maker: decode.New(s.decode), out: out, sums: checksums{mode: s.pcapChecksums}, registry: registry}
 	pl.flows = flow.NewTable(s.flow, pl.flowEnds)
 	pl.tracker = stream.New(s.stream, pl.flows, pl)
 	if rules != nil {
@@ -215,7 +213,7 @@ func (pl *pipeline) told(in *detect.Packet, alerts []detect.Alert, tx app.Tx, ps
 		if a.Dropped && pl.settings.ips {
 			dropped = true
 			if pl.dropping == nil {
-				pl.dropping = a.Rule
+				pl.dropping = &eve.AlertInfo{Rule: a.Rule, Class: a.Class, Blocked: true, Tx: -1}
 			}
 			if in.Flow != nil && (tx != nil || a.Stream || ofFlow(a.Rule)) {
 				in.Flow.Dropped = true
@@ -240,7 +238,7 @@ func ofFlow(r *suricata.Compiled) bool {
 // verdict counts what becomes of a packet inline, and logs that it is dropped:
 // of a flow the first in each direction.
 func (pl *pipeline) verdict(in *detect.Packet, drop string) {
-	rule := pl.dropping
+	by := pl.dropping
 	pl.dropping = nil
 	if drop == "" {
 		pl.accepted++
@@ -255,9 +253,9 @@ func (pl *pipeline) verdict(in *detect.Packet, drop string) {
 			continue
 		}
 		if !l.drops.alerts {
-			rule = nil
+			by = nil
 		}
-		l.encoder.Drop(in.Packet, in.Flow, in.Dir, drop, rule)
+		l.encoder.Drop(in.Packet, in.Flow, in.Dir, drop, by)
 	}
 	if in.Flow != nil {
 		in.Flow.DropLogged[in.Dir] = true
@@ -266,7 +264,7 @@ func (pl *pipeline) verdict(in *detect.Packet, drop string) {
 
 func (pl *pipeline) alert(in *detect.Packet, a *detect.Alert, tx app.Tx, pseudo bool) {
 	pl.alerts++
-	info := eve.AlertInfo{Rule: a.Rule, Tx: a.Tx, Stream: a.Stream, Dir: in.Dir, Payload: in.Payload(), Pseudo: pseudo, Link: pl.link, Context: a.Context, Blocked: a.Dropped && pl.settings.ips}
+	info := eve.AlertInfo{Rule: a.Rule, Class: a.Class, Tx: a.Tx, Stream: a.Stream, Dir: in.Dir, Payload: in.Payload(), Pseudo: pseudo, Link: pl.link, Context: a.Context, Blocked: a.Dropped && pl.settings.ips}
 	if a.Stream {
 		info.Payload = in.Stream
 	}
@@ -283,27 +281,11 @@ func (pl *pipeline) alert(in *detect.Packet, a *detect.Alert, tx app.Tx, pseudo 
 		}
 	}
 	if len(pl.out.fast) > 0 {
-		class, priority := pl.class(a)
-		pl.fastLine = appendFast(pl.fastLine[:0], in.Packet, a.Rule, class, priority, info.Blocked)
+		pl.fastLine = appendFast(pl.fastLine[:0], in.Packet, &info)
 		for _, l := range pl.out.fast {
 			pl.keep(l.write(pl.fastLine))
 		}
 	}
-}
-
-// class is what fast.log says of a rule's class.
-func (pl *pipeline) class(a *detect.Alert) (string, int) {
-	class, priority := "(null)", a.Rule.Priority
-	if c, ok := pl.classes.Lookup(a.Rule.Classtype); ok {
-		class = c.Description
-		if priority == 0 {
-			priority = c.Priority
-		}
-	}
-	if priority == 0 {
-		priority = 3
-	}
-	return class, priority
 }
 
 func (pl *pipeline) keep(err error) {

@@ -65,7 +65,7 @@ func open(c Config, report func(Problem)) (*pipeline, error) {
 	s.ips = c.SimulateIPS
 	s.stream.Inline = s.stream.Inline || s.ips
 	registry := newRegistry(tree)
-	rules, site, err := loadRules(c, tree, registry, nil, report)
+	rules, err := loadRules(c, tree, registry, nil, report)
 	if err != nil {
 		return nil, err
 	}
@@ -73,16 +73,16 @@ func open(c Config, report func(Problem)) (*pipeline, error) {
 	if dir == "" {
 		dir = tree.String("default-log-dir", "/var/log/suricata")
 	}
-	out, err := openOutputs(tree, dir, site.classes, c)
+	out, err := openOutputs(tree, dir, c)
 	if err != nil {
 		return nil, err
 	}
-	return newPipeline(s, registry, rules, site.classes, out), nil
+	return newPipeline(s, registry, rules, out), nil
 }
 
 // loadRules reads the rules and the files beside them; nil if none are wanted.
 // before is the set they will replace, nil if there is none.
-func loadRules(c Config, tree *yamlconf.Tree, registry *app.Registry, before *detect.Ruleset, report func(Problem)) (*detect.Ruleset, siteFiles, error) {
+func loadRules(c Config, tree *yamlconf.Tree, registry *app.Registry, before *detect.Ruleset, report func(Problem)) (*detect.Ruleset, error) {
 	r := &Report{}
 	vars := variables(tree)
 	r.site(tree, vars)
@@ -94,16 +94,16 @@ func loadRules(c Config, tree *yamlconf.Tree, registry *app.Registry, before *de
 		report(p)
 	}
 	if r.Fatal() && c.Strict {
-		return nil, r.siteFiles, errors.New("rules or configuration have errors")
+		return nil, errors.New("rules or configuration have errors")
 	}
 	if c.NoDetection {
-		return nil, r.siteFiles, nil
+		return nil, nil
 	}
 	rules, problems := detect.Compile(r.compiled, detect.Site{Thresholds: r.thresholds, Classes: r.classes, Data: r.data}, before)
 	for _, err := range problems {
 		report(Problem{Part: "detect", Text: err.Error()})
 	}
-	return rules, r.siteFiles, rules.AddProtocols(registry.Protocols())
+	return rules, rules.AddProtocols(registry.Protocols())
 }
 
 // rules is how many rules are applied.

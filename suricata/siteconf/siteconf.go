@@ -31,6 +31,22 @@ func (c Classes) Lookup(name string) (Class, bool) {
 	return class, ok
 }
 
+// defaultPriority is that of a rule without a class.
+const defaultPriority = 3
+
+// Of is the class of a rule, with the rule's own priority if it has one. Without
+// a class there is no description.
+func (c Classes) Of(r *suricata.Compiled) Class {
+	class, ok := c.Lookup(r.Classtype)
+	if !ok {
+		class.Priority = defaultPriority
+	}
+	if r.Priority != 0 {
+		class.Priority = r.Priority
+	}
+	return class
+}
+
 // References are the URL prefixes of reference.config by system.
 type References map[string]string
 

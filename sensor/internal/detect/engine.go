@@ -11,12 +11,14 @@ import (
 	"github.com/hauberk/hauberk/suricata"
 	"github.com/hauberk/hauberk/suricata/match"
 	"github.com/hauberk/hauberk/suricata/multi"
+	"github.com/hauberk/hauberk/suricata/siteconf"
 )
 
 // Alert is a rule that matched.
 type Alert struct {
 	Rule   *suricata.Compiled
 	Action suricata.Verb // What became of the packet by it.
+	Class  siteconf.Class
 	// Tx is the transaction it matched in, -1 if in none.
 	Tx int64
 	// Stream: it matched in the stream, not in the packet's own payload.

@@ -112,7 +112,7 @@ func (e *Engine) matched(r *rule, p *Packet, stream bool) {
 		return
 	}
 	e.alerts = append(e.alerts, Alert{
-		Rule: r.Compiled, Action: r.action, Tx: -1, Stream: stream, Silent: r.noAlert, rule: r,
+		Rule: r.Compiled, Action: r.action, Class: r.class, Tx: -1, Stream: stream, Silent: r.noAlert, rule: r,
 		Dropped: r.action == suricata.Drop || actionRank(r.action) == 2,
 		Context: slices.Clone(e.context),
 	})

@@ -36,7 +36,7 @@ type rule struct {
 	action     suricata.Verb
 	both       bool // <>: the header matches either way.
 	noAlert    bool
-	priority   int
+	class      siteconf.Class
 	// wantsPacket: its payload conditions are of packets, not of the stream.
 	wantsPacket bool
 	wantsStream bool
@@ -90,19 +90,6 @@ func (s *Ruleset) addresses(a *netset.Addrs) *addressSet {
 		s.sets[a] = set
 	}
 	return set
-}
-
-// defaultPriority is that of a rule without a class.
-const defaultPriority = 3
-
-func (s *Site) priority(c *suricata.Compiled) int {
-	if c.Priority != 0 {
-		return c.Priority
-	}
-	if class, ok := s.Classes.Lookup(c.Classtype); ok {
-		return class.Priority
-	}
-	return defaultPriority
 }
 
 // names gives numbers to names.
@@ -165,7 +152,7 @@ func (s *Ruleset) rule(c *suricata.Compiled) (*rule, error) {
 	if len(r.chains) > maxChains {
 		return nil, fmt.Errorf("matches on %d buffers, at most %d", len(r.chains), maxChains)
 	}
-	r.priority = s.site.priority(c)
+	r.class = s.site.Classes.Of(c)
 	r.src, r.dst = s.addresses(c.Src), s.addresses(c.Dst)
 	var err error
 	if r.programs, err = match.CompileRule(c); err != nil {
@@ -265,7 +252,7 @@ func (s *Ruleset) order() {
 		return cmp.Or(
 			cmp.Compare(actionRank(a.action), actionRank(b.action)),
 			cmp.Compare(a.bitRank(), b.bitRank()),
-			cmp.Compare(a.priority, b.priority),
+			cmp.Compare(a.class.Priority, b.class.Priority),
 		)
 	})
 	for i, r := range s.rules {

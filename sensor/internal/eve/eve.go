@@ -38,12 +38,11 @@ type Options struct {
 type Encoder struct {
 	w       jsonw.Writer
 	opts    Options
-	classes siteconf.Classes
 	scratch []byte
 }
 
 // New returns an encoder.
-func New(o Options, classes siteconf.Classes) *Encoder { return &Encoder{opts: o, classes: classes} }
+func New(o Options) *Encoder { return &Encoder{opts: o} }
 
 // Bytes are the events since Reset.
 func (e *Encoder) Bytes() []byte { return e.w.Bytes() }
@@ -74,8 +73,8 @@ func appendAddr(out []byte, a netip.Addr) []byte {
 	return append(out, a.StringExpanded()...)
 }
 
-// protoName is the transport in EVE's words.
-func protoName(p packet.Proto) string {
+// ProtoName is the transport in EVE's words.
+func ProtoName(p packet.Proto) string {
 	switch p {
 	case packet.ProtoTCP:
 		return "TCP"
@@ -109,10 +108,10 @@ func numbered(p packet.Proto) string {
 	return string([]byte{digits[n/100], digits[n/10%10], digits[n%10]})
 }
 
-// begin writes what events of a packet share, up to the event's own members.
-func (e *Encoder) begin(kind string, p *decode.Packet, f *flow.Flow, pseudo bool) {
+// head begins an event; number is that of its packet, 0 if it is of none.
+func (e *Encoder) head(kind string, at int64, f *flow.Flow, number uint64) {
 	e.w.Object("")
-	e.stamp("timestamp", p.Time)
+	e.stamp("timestamp", at)
 	if f != nil {
 		e.w.Uint("flow_id", f.ID)
 		if f.Parent != 0 {
@@ -122,15 +121,40 @@ func (e *Encoder) begin(kind string, p *decode.Packet, f *flow.Flow, pseudo bool
 	if e.opts.Interface != "" {
 		e.w.String("in_iface", e.opts.Interface)
 	}
-	if !pseudo {
-		e.w.Uint("pcap_cnt", p.Number)
+	if number > 0 {
+		e.w.Uint("pcap_cnt", number)
 	}
 	e.w.String("event_type", kind)
+}
+
+// number is what a packet is counted as; one of our own is not.
+func number(p *decode.Packet, pseudo bool) uint64 {
+	if pseudo {
+		return 0
+	}
+	return p.Number
+}
+
+// flowEnds writes the ends of a flow in a direction.
+func (e *Encoder) flowEnds(f *flow.Flow, dir flow.Dir) (src, dst netip.AddrPort) {
+	src, dst = f.Client(), f.Server()
+	if dir == flow.ToClient {
+		src, dst = dst, src
+	}
+	e.ends(src.Addr(), src.Port(), dst.Addr(), dst.Port(), f.Proto())
+	e.w.String("proto", ProtoName(f.Proto()))
+	e.version(src.Addr())
+	return src, dst
+}
+
+// begin writes what events of a packet share, up to the event's own members.
+func (e *Encoder) begin(kind string, p *decode.Packet, f *flow.Flow, pseudo bool) {
+	e.head(kind, p.Time, f, number(p, pseudo))
 	e.vlan(p.VLAN[:p.Tags])
 	src, dst := p.Src(), p.Dst()
 	e.ends(src, p.SrcPort, dst, p.DstPort, p.Proto)
 	if src.IsValid() {
-		e.w.String("proto", protoName(p.Proto))
+		e.w.String("proto", ProtoName(p.Proto))
 		e.version(src)
 	}
 	if p.Layer4 == decode.ICMPv4 || p.Layer4 == decode.ICMPv6 {
@@ -148,27 +172,9 @@ func (e *Encoder) begin(kind string, p *decode.Packet, f *flow.Flow, pseudo bool
 // beginTx writes what events of a transaction share: the ends are those of the
 // flow in a direction.
 func (e *Encoder) beginTx(kind string, p *decode.Packet, f *flow.Flow, dir flow.Dir, id uint64, pseudo bool) {
-	e.w.Object("")
-	e.stamp("timestamp", p.Time)
-	e.w.Uint("flow_id", f.ID)
-	if f.Parent != 0 {
-		e.w.Uint("parent_id", f.Parent)
-	}
-	if e.opts.Interface != "" {
-		e.w.String("in_iface", e.opts.Interface)
-	}
-	if !pseudo {
-		e.w.Uint("pcap_cnt", p.Number)
-	}
-	e.w.String("event_type", kind)
+	e.head(kind, p.Time, f, number(p, pseudo))
 	e.vlan(p.VLAN[:p.Tags])
-	src, dst := f.Client(), f.Server()
-	if dir == flow.ToClient {
-		src, dst = dst, src
-	}
-	e.ends(src.Addr(), src.Port(), dst.Addr(), dst.Port(), f.Proto())
-	e.w.String("proto", protoName(f.Proto()))
-	e.version(src.Addr())
+	src, dst := e.flowEnds(f, dir)
 	e.w.String("pkt_src", source(p, pseudo))
 	e.community(src.Addr(), dst.Addr(), f.Proto(), src.Port(), dst.Port())
 	if eth := p.Ethernet(); e.opts.Ethernet && eth != nil {
@@ -221,29 +227,14 @@ func (e *Encoder) File(p *decode.Packet, f *flow.Flow, dir flow.Dir, id uint64, 
 // beginFlow writes what events of a flow share. Their time is that of the
 // sensor, which is past the flow's own.
 func (e *Encoder) beginFlow(kind string, now int64, f *flow.Flow, dir flow.Dir) {
-	e.w.Object("")
-	e.stamp("timestamp", now)
-	e.w.Uint("flow_id", f.ID)
-	if f.Parent != 0 {
-		e.w.Uint("parent_id", f.Parent)
-	}
-	if e.opts.Interface != "" {
-		e.w.String("in_iface", e.opts.Interface)
-	}
-	e.w.String("event_type", kind)
+	e.head(kind, now, f, 0)
 	vlan := f.Key.VLAN()
 	n := 0
 	for n < len(vlan) && vlan[n] != 0 {
 		n++
 	}
 	e.vlan(vlan[:n])
-	src, dst := f.Client(), f.Server()
-	if dir == flow.ToClient {
-		src, dst = dst, src
-	}
-	e.ends(src.Addr(), src.Port(), dst.Addr(), dst.Port(), f.Proto())
-	e.w.String("proto", protoName(f.Proto()))
-	e.version(src.Addr())
+	src, dst := e.flowEnds(f, dir)
 	if p := f.Proto(); p == packet.ProtoICMPv4 || p == packet.ProtoICMPv6 {
 		e.w.Uint("icmp_type", uint64(f.ICMPType))
 		e.w.Uint("icmp_code", uint64(f.ICMPCode))
@@ -443,6 +434,7 @@ func (e *Encoder) flagNames(f packet.Flags) {
 // AlertInfo is an alert with what is known around it.
 type AlertInfo struct {
 	Rule    *suricata.Compiled
+	Class   siteconf.Class
 	Blocked bool
 	Tx      int64 // -1: in none.
 	Stream  bool
@@ -500,9 +492,8 @@ func (e *Encoder) alert(p *decode.Packet, a *AlertInfo) {
 	e.w.Uint("signature_id", uint64(r.SID))
 	e.w.Uint("rev", uint64(r.Rev))
 	e.w.String("signature", r.Msg)
-	class, priority := e.class(r)
-	e.w.String("category", class)
-	e.w.Int("severity", int64(priority))
+	e.w.String("category", a.Class.Description)
+	e.w.Int("severity", int64(a.Class.Priority))
 	e.target(p, r)
 	if e.opts.Metadata {
 		e.metadata(r)
@@ -518,17 +509,6 @@ func (e *Encoder) alert(p *decode.Packet, a *AlertInfo) {
 		e.w.Close()
 	}
 	e.w.Close()
-}
-
-func (e *Encoder) class(r *suricata.Compiled) (name string, priority int) {
-	priority = 3
-	if c, ok := e.classes.Lookup(r.Classtype); ok {
-		name, priority = c.Description, c.Priority
-	}
-	if r.Priority != 0 {
-		priority = r.Priority
-	}
-	return name, priority
 }
 
 // target says which end is attacked, if the rule knows.
@@ -629,7 +609,7 @@ func (e *Encoder) evidence(p *decode.Packet, a *AlertInfo) {
 }
 
 // Drop writes that a packet is dropped; rule is the one that does, if it is told.
-func (e *Encoder) Drop(p *decode.Packet, f *flow.Flow, dir flow.Dir, reason string, rule *suricata.Compiled) {
+func (e *Encoder) Drop(p *decode.Packet, f *flow.Flow, dir flow.Dir, reason string, by *AlertInfo) {
 	e.begin("drop", p, f, false)
 	if f != nil {
 		e.direction(dir)
@@ -671,8 +651,8 @@ func (e *Encoder) Drop(p *decode.Packet, f *flow.Flow, dir flow.Dir, reason stri
 	}
 	e.w.String("reason", reason)
 	e.w.Close()
-	if rule != nil {
-		e.alert(p, &AlertInfo{Rule: rule, Blocked: true, Tx: -1})
+	if by != nil {
+		e.alert(p, by)
 	}
 	e.end()
 }
