@@ -58,7 +58,7 @@ func (l *Live) Run(ctx context.Context) (Summary, error) {
 		err = l.ring.Next(idle, func(p capture.Packet) {
 			sum.Packets++
 			sum.Bytes += uint64(len(p.Data))
-			pl.take(l.ring.Link, 0, p.Time, p.Data) // Only packets of captures have numbers.
+			pl.take(l.ring.Link, sum.Packets, p.Time, p.Data)
 		})
 		l.tend()
 	}

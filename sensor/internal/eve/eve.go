@@ -108,7 +108,8 @@ func numbered(p packet.Proto) string {
 	return string([]byte{digits[n/100], digits[n/10%10], digits[n%10]})
 }
 
-// head begins an event; number is that of its packet, 0 if it is of none.
+// head begins an event; number is that of its packet in
+// a capture, 0 if it is of none.
 func (e *Encoder) head(kind string, at int64, f *flow.Flow, number uint64) {
 	e.w.Object("")
 	e.stamp("timestamp", at)
@@ -120,8 +121,7 @@ func (e *Encoder) head(kind string, at int64, f *flow.Flow, number uint64) {
 	}
 	if e.opts.Interface != "" {
 		e.w.String("in_iface", e.opts.Interface)
-	}
-	if number > 0 {
+	} else if number > 0 {
 		e.w.Uint("pcap_cnt", number)
 	}
 	e.w.String("event_type", kind)
