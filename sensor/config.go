@@ -40,8 +40,8 @@ type Config struct {
 	Capture string
 	// Interface is one to watch.
 	Interface string
-	// Checksums is all, none or auto: whether wrong ones of a capture count;
-	// empty: as the file says.
+	// Checksums is all, none or auto: whether wrong ones count;
+	// empty: of a capture as the file says, of an interface not.
 	Checksums string
 	// SimulateIPS judges a capture as if it were inline: streams on arrival,
 	// and what rules drop is dropped.

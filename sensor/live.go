@@ -39,7 +39,9 @@ func OpenLive(c Config, report func(Problem)) (*Live, error) {
 	if err != nil {
 		return nil, errors.Join(err, pl.out.close())
 	}
-	pl.sums.mode = "no" // A local sender's are filled in by its card, after the capture.
+	if c.Checksums == "" {
+		pl.sums.mode = "no" // A local sender's are filled in by its card, after the capture.
+	}
 	l := &Live{config: c, report: report, pipeline: pl, ring: ring, rules: make(chan *detect.Ruleset, 1)}
 	if pl.engine != nil {
 		l.latest = pl.engine.Rules()
