@@ -32,14 +32,8 @@ const exitUsage = 2
 
 // run gives the exit code: 0, exitUsage, or 1 for all else that went wrong.
 func run(args []string, stdout, stderr io.Writer) int {
-	o, err := parse(args, stderr)
-	switch {
-	case errors.Is(err, pflag.ErrHelp):
-		return 0
-	case err == nil:
-		err = o.do(stdout, stderr)
-	}
-	if err == nil {
+	err := dispatch(args, stdout, stderr)
+	if err == nil || errors.Is(err, pflag.ErrHelp) {
 		return 0
 	}
 	fmt.Fprintln(stderr, "hauberk-sensor:", err)
@@ -47,6 +41,18 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	return 1
+}
+
+// dispatch runs a command that is a word, or else what the options ask for.
+func dispatch(args []string, stdout, stderr io.Writer) error {
+	if len(args) > 0 && args[0] == "rules" {
+		return rules(args[1:], stdout, stderr)
+	}
+	o, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	return o.do(stdout, stderr)
 }
 
 // A usageError is about the command line.
