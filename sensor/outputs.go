@@ -93,6 +93,7 @@ type eveLog struct {
 	*logFile
 	encoder *eve.Encoder
 	types   map[string]*yamlconf.Node // Those that are on, nil where a type has no settings.
+	options map[string]any            // Of the types that protocols log, as they read them.
 	anomaly struct{ decode, stream, app bool }
 	stats   struct{ totals, threads, zero bool }
 	drops   struct{ alerts, all bool }
@@ -208,7 +209,9 @@ func (o *outputs) open(n *yamlconf.Node, dir string, c Config) error {
 		if err != nil {
 			return err
 		}
-		o.eve = append(o.eve, newEveLog(n, l, c))
+		e := newEveLog(n, l, c)
+		o.eve = append(o.eve, e)
+		return e.readOptions()
 	case "fast":
 		l, err := openLog(path("fast.log"), appending)
 		if err != nil {
@@ -251,6 +254,46 @@ func newEveLog(n *yamlconf.Node, l *logFile, c Config) *eveLog {
 	}
 	e.encoder = eve.New(opts)
 	return e
+}
+
+// readOptions lets the protocols read the settings of their types.
+func (e *eveLog) readOptions() error {
+	e.options = map[string]any{}
+	for _, p := range protocols.All() {
+		for _, l := range p.Logs {
+			if l.Options == nil || !e.wants(l.Type) {
+				continue
+			}
+			o, err := l.Options(optionsOf(e.types[l.Type]))
+			if err != nil {
+				return fmt.Errorf("eve-log: %w", err)
+			}
+			e.options[l.Type] = o
+		}
+	}
+	return nil
+}
+
+// optionsOf reads the settings of a type; n may be nil. Of a list it is the
+// entries with spaces between them.
+func optionsOf(n *yamlconf.Node) func(string) (string, bool) {
+	return func(key string) (string, bool) {
+		if n == nil {
+			return "", false
+		}
+		c := n.Lookup(key)
+		if c == nil || c.Null {
+			return "", false
+		}
+		if len(c.Children) == 0 {
+			return c.Value, true
+		}
+		var entries []string
+		for _, x := range c.Children {
+			entries = append(entries, x.Value)
+		}
+		return strings.Join(entries, " "), true
+	}
 }
 
 // addType takes an entry of types: a name, or a name with settings.

@@ -71,9 +71,10 @@ type connection struct {
 }
 
 type parser struct {
-	ctx  *app.Context
-	tx   *connection
-	gone bool
+	app.Queue
+	ctx   *app.Context
+	tx    *connection
+	shown bool // There is something to tell of it.
 }
 
 func newParser(c *app.Context) *parser {
@@ -88,6 +89,15 @@ const (
 
 // Parse implements app.Parser.
 func (p *parser) Parse(in *app.Input) (consumed, need int) {
+	consumed = p.messages(in)
+	if !p.shown && (p.tx.Progress != [2]uint8{} || len(p.tx.Events) > 0) {
+		p.shown = true
+		p.Push(p.ctx.Hooks, p.tx, 1)
+	}
+	return consumed, 0
+}
+
+func (p *parser) messages(in *app.Input) (consumed int) {
 	for {
 		rest := in.Data[consumed:]
 		n := 0
@@ -95,12 +105,12 @@ func (p *parser) Parse(in *app.Input) (consumed, need int) {
 		case begun:
 			n = p.banner(in.Dir, rest)
 		case finished:
-			return len(in.Data), 0
+			return len(in.Data)
 		default:
 			n = p.packet(in.Dir, rest)
 		}
 		if n == 0 {
-			return consumed, 0
+			return consumed
 		}
 		consumed += n
 	}
@@ -175,7 +185,7 @@ func (p *parser) packet(dir app.Dir, data []byte) int {
 	case msgNewKeys:
 		p.tx.Progress[dir] = finished
 		if p.tx.Progress[dir.Other()] == finished {
-			p.ctx.Hooks.Stop(true)
+			p.ctx.Hooks.Stop(p.ctx.Config.Text("ssh.encryption-handling", "") == "bypass")
 		}
 	}
 	return 4 + size
@@ -208,17 +218,6 @@ func nameLists(b []byte) (lists [8]string, ok bool) {
 
 // Gap implements app.Parser.
 func (p *parser) Gap(app.Dir, uint64) bool { return false }
-
-// Txs implements app.Parser.
-func (p *parser) Txs() []app.Tx {
-	if p.gone || p.tx.Progress == [2]uint8{} && len(p.tx.Events) == 0 {
-		return nil
-	}
-	return []app.Tx{p.tx}
-}
-
-// Free implements app.Parser.
-func (p *parser) Free(t app.Tx) { p.gone = p.gone || t == app.Tx(p.tx) }
 
 // End implements app.Parser.
 func (p *parser) End() { p.tx.Progress = [2]uint8{finished, finished} }

@@ -4,8 +4,11 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/hauberk/hauberk/sensor/internal/app/wire"
 )
 
 // certificate is what is told of a certificate.
@@ -27,19 +30,19 @@ const maxChain = 32
 // readChain reads the message Certificate of TLS 1.2 and before (RFC 5246
 // section 7.4.2). count is how many certificates were sent.
 func readChain(body []byte) (list []certificate, count int, ok bool) {
-	c := &cursor{b: body}
-	all := c.piece(3)
-	ok = !c.bad
-	for len(all.b) >= 3 && !all.bad {
-		one := all.piece(3)
-		if all.bad {
+	r := wire.Reader{B: body}
+	all := r.Piece(3)
+	ok = !r.Bad
+	for len(all.B) >= 3 {
+		one := all.Piece(3)
+		if all.Bad {
 			return list, count, false
 		}
 		count++
 		if len(list) >= maxChain {
 			continue
 		}
-		x := certificate{der: append([]byte(nil), one.b...)}
+		x := certificate{der: append([]byte(nil), one.B...)}
 		sum := sha1.Sum(x.der)
 		x.fingerprint = colons(hex.EncodeToString(sum[:]))
 		if !x.read() && count == 1 {
@@ -61,20 +64,22 @@ func colons(s string) string {
 	return out.String()
 }
 
-// element reads one element of DER (X.690 section 8): its tag and what it holds.
+// cursor reads elements of DER.
+type cursor struct{ wire.Reader }
+
+// element reads one element (X.690 section 8): its tag and what it holds.
 func (c *cursor) element() (tag byte, body *cursor) {
-	tag = byte(c.number(1))
-	size := c.number(1)
-	if size >= 0x80 {
-		n := size & 0x7f
-		if n == 0 || n > 4 {
-			c.bad = true
-			return tag, &cursor{bad: true}
-		}
-		size = c.number(n)
+	tag = c.U8()
+	size := int(c.U8())
+	if size < 0x80 {
+		return tag, &cursor{wire.Reader{B: c.Take(size), Bad: c.Bad}}
 	}
-	b := c.take(size)
-	return tag, &cursor{b: b, bad: c.bad}
+	n := size & 0x7f
+	if n == 0 || n > 4 {
+		c.Bad, c.B = true, nil
+		return tag, &cursor{wire.Reader{Bad: true}}
+	}
+	return tag, &cursor{c.Piece(n)}
 }
 
 // The tags that are met.
@@ -92,17 +97,17 @@ const (
 
 // read reads the parts of a certificate that are told (RFC 5280 section 4.1).
 func (x *certificate) read() bool {
-	outer := &cursor{b: x.der}
+	outer := &cursor{wire.Reader{B: x.der}}
 	_, cert := outer.element()
 	_, tbs := cert.element()
 	tag, e := tbs.element()
 	if tag == tagVersion {
 		tag, e = tbs.element()
 	}
-	if tag != tagInteger || tbs.bad {
+	if tag != tagInteger || tbs.Bad {
 		return false
 	}
-	x.serial = hexUpper(e.b, ":")
+	x.serial = hexUpper(e.B, ":")
 	tbs.element() // The algorithm.
 	_, issuer := tbs.element()
 	x.issuer = name(issuer)
@@ -113,11 +118,11 @@ func (x *certificate) read() bool {
 	x.dated = ok1 && ok2
 	_, subject := tbs.element()
 	x.subject = name(subject)
-	if tbs.bad {
+	if tbs.Bad {
 		return false
 	}
 	tbs.element() // The key.
-	for len(tbs.b) > 0 && !tbs.bad {
+	for len(tbs.B) > 0 {
 		if tag, e := tbs.element(); tag == tagExt {
 			x.extensions(e)
 		}
@@ -131,8 +136,8 @@ func moment(c *cursor) (time.Time, bool) {
 	if tag == tagTime {
 		layout = "20060102150405Z"
 	}
-	t, err := time.Parse(layout, string(e.b))
-	return t, err == nil && !c.bad
+	t, err := time.Parse(layout, string(e.B))
+	return t, err == nil && !c.Bad
 }
 
 // attributes are the short names of attributes (RFC 4519), by their identifier.
@@ -147,17 +152,17 @@ var attributes = map[string]string{
 // between the parts.
 func name(c *cursor) string {
 	var parts []string
-	for len(c.b) > 0 && !c.bad {
+	for len(c.B) > 0 {
 		_, set := c.element()
-		for len(set.b) > 0 && !set.bad {
+		for len(set.B) > 0 {
 			_, pair := set.element()
 			_, oid := pair.element()
 			tag, value := pair.element()
-			key, known := attributes[hex.EncodeToString(oid.b)]
+			key, known := attributes[hex.EncodeToString(oid.B)]
 			if !known {
-				key = dotted(oid.b)
+				key = dotted(oid.B)
 			}
-			text := value.b
+			text := value.B
 			if tag == tagBMP { // UCS-2, of which the low bytes are shown.
 				var low []byte
 				for i := 1; i < len(text); i += 2 {
@@ -184,10 +189,10 @@ func dotted(b []byte) string {
 		}
 		if first {
 			top := min(n/40, 2)
-			out.WriteString(itoa(top) + "." + itoa(n-40*top))
+			out.WriteString(strconv.Itoa(top) + "." + strconv.Itoa(n-40*top))
 			first = false
 		} else {
-			out.WriteString("." + itoa(n))
+			out.WriteString("." + strconv.Itoa(n))
 		}
 		n = 0
 	}
@@ -198,24 +203,24 @@ func dotted(b []byte) string {
 // 4.2.1.6).
 func (x *certificate) extensions(c *cursor) {
 	_, list := c.element()
-	for len(list.b) > 0 && !list.bad {
+	for len(list.B) > 0 {
 		_, one := list.element()
 		_, oid := one.element()
 		tag, value := one.element()
 		if tag == tagBool {
 			_, value = one.element()
 		}
-		if hex.EncodeToString(oid.b) != "551d11" {
+		if hex.EncodeToString(oid.B) != "551d11" {
 			continue
 		}
 		_, names := value.element()
-		for len(names.b) > 0 && !names.bad {
+		for len(names.B) > 0 {
 			tag, n := names.element()
 			switch tag {
 			case 0x81, 0x82, 0x86: // Mail address, DNS name, URI.
-				x.names = append(x.names, append([]byte(nil), n.b...))
+				x.names = append(x.names, append([]byte(nil), n.B...))
 			case 0x87:
-				if a, ok := netip.AddrFromSlice(n.b); ok {
+				if a, ok := netip.AddrFromSlice(n.B); ok {
 					x.names = append(x.names, []byte(a.StringExpanded()))
 				}
 			}

@@ -2,7 +2,7 @@
 // server's certificates, and where the handshake ends. A connection is one
 // transaction.
 //
-// hello.go reads hellos and makes the fingerprints JA3, JA3S and JA4,
+// Package hello reads hellos and makes the fingerprints JA3, JA3S and JA4;
 // certificate.go reads X.509 without judging it, log.go writes EVE's member tls.
 package tls
 
@@ -10,11 +10,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/hauberk/hauberk/sensor/internal/app"
+	"github.com/hauberk/hauberk/sensor/internal/app/hello"
 	"github.com/hauberk/hauberk/suricata"
 	"github.com/hauberk/hauberk/suricata/match"
 )
@@ -72,7 +74,7 @@ var Protocol = &app.Protocol{
 		invalidRecordType: "invalid_record_type", invalidRecordVersion: "invalid_record_version", invalidRecordLength: "invalid_record_length",
 		invalidHandshake: "invalid_handshake_message", invalidCertificate: "invalid_certificate",
 	},
-	Logs: []app.Log{{Type: "tls", Step: [2]uint8{helloDone, serverHelloDone}, Append: appendLog, Wanted: wanted}},
+	Logs: []app.Log{{Type: "tls", Step: [2]uint8{helloDone, serverHelloDone}, Append: appendLog, Wanted: wanted, Options: readOptions}},
 }
 
 func both(b suricata.Buffer, client, server uint8) []app.Extractor {
@@ -120,7 +122,7 @@ func probe(dir app.Dir, data []byte) app.Verdict {
 // connection is the transaction.
 type connection struct {
 	app.State
-	hello   [2]hello
+	hellos  [2]hello.Hello
 	certs   [2][]certificate
 	chain   [2]int // How many certificates were sent.
 	resumed bool
@@ -130,9 +132,10 @@ type connection struct {
 }
 
 type parser struct {
+	app.Queue
 	ctx     *app.Context
 	tx      *connection
-	gone    bool
+	shown   bool      // There is something to tell of it.
 	message [2][]byte // Of the handshake, not complete.
 	secret  [2]bool   // What follows is encrypted.
 }
@@ -146,6 +149,15 @@ func newParser(c *app.Context) *parser {
 
 // Parse implements app.Parser.
 func (p *parser) Parse(in *app.Input) (consumed, need int) {
+	consumed, need = p.records(in)
+	if !p.shown && (p.tx.Progress != [2]uint8{} || len(p.tx.Events) > 0) {
+		p.shown = true
+		p.Push(p.ctx.Hooks, p.tx, 1)
+	}
+	return consumed, need
+}
+
+func (p *parser) records(in *app.Input) (consumed, need int) {
 	for {
 		rest := in.Data[consumed:]
 		if len(rest) < recordHeader {
@@ -187,7 +199,7 @@ func (p *parser) record(in *app.Input, kind byte, body []byte) {
 	case recordChange:
 		p.secret[in.Dir] = true
 		p.reach(in.Dir, handshakeDone, serverDone)
-		if in.Dir == app.ToServer && len(p.tx.certs[app.ToClient]) == 0 && p.tx.hello[app.ToClient].known && !p.tx.hello[app.ToClient].modern() {
+		if in.Dir == app.ToServer && len(p.tx.certs[app.ToClient]) == 0 && p.tx.hellos[app.ToClient].Known && !p.tx.hellos[app.ToClient].Modern() {
 			p.tx.resumed = true
 		}
 	case recordHandshake:
@@ -204,7 +216,7 @@ func (p *parser) encrypted(dir app.Dir) {
 	p.secret[dir] = true
 	p.reach(dir, finished, serverFinished)
 	if p.secret[0] && p.secret[1] && p.tx.Progress == [2]uint8{finished, serverFinished} {
-		p.ctx.Hooks.Stop(true)
+		p.ctx.Hooks.Stop(p.ctx.Config.Text("tls.encryption-handling", "") == "bypass")
 	}
 }
 
@@ -249,19 +261,21 @@ func (p *parser) one(in *app.Input, kind byte, body []byte) {
 	t, dir := p.tx, in.Dir
 	switch kind {
 	case clientHello, helloOfServer:
-		if kind == clientHello && dir != app.ToServer || kind == helloOfServer && dir != app.ToClient || t.hello[dir].known {
+		if kind == clientHello && dir != app.ToServer || kind == helloOfServer && dir != app.ToClient || t.hellos[dir].Known {
 			return
 		}
-		if !t.hello[dir].read(body, kind == clientHello) {
+		h, ok := hello.Read(body, kind == clientHello)
+		if !ok {
 			t.Raise(invalidHandshake)
 			return
 		}
+		t.hellos[dir] = h
 		p.reach(dir, helloDone, serverHello)
-		if server := &t.hello[app.ToClient]; server.known && server.modern() {
+		if server := &t.hellos[app.ToClient]; server.Known && server.Modern() {
 			// All that follows the hellos is encrypted (RFC 8446 section 2).
 			p.reach(app.ToClient, 0, serverDone)
 			p.secret[app.ToClient] = true
-			if t.hello[app.ToServer].known {
+			if t.hellos[app.ToServer].Known {
 				p.reach(app.ToServer, handshakeDone, 0)
 				p.secret[app.ToServer] = true
 			}
@@ -284,23 +298,12 @@ func (p *parser) one(in *app.Input, kind byte, body []byte) {
 // Gap implements app.Parser.
 func (p *parser) Gap(app.Dir, uint64) bool { return false }
 
-// Txs implements app.Parser.
-func (p *parser) Txs() []app.Tx {
-	if p.gone || p.tx.Progress == [2]uint8{} && len(p.tx.Events) == 0 {
-		return nil
-	}
-	return []app.Tx{p.tx}
-}
-
-// Free implements app.Parser.
-func (p *parser) Free(t app.Tx) { p.gone = p.gone || t == app.Tx(p.tx) }
-
 // End implements app.Parser.
 func (p *parser) End() { p.tx.Progress = [2]uint8{finished, serverFinished} }
 
 // Buffer implements app.Tx.
 func (t *connection) Buffer(b suricata.Buffer, dir app.Dir, i int, scratch *[]byte) (match.Buffer, bool) {
-	h := &t.hello[dir]
+	h := &t.hellos[dir]
 	one := func(data []byte, ok bool) (match.Buffer, bool) { return match.Buffer{Data: data}, ok && i == 0 }
 	var first *certificate
 	if len(t.certs[dir]) > 0 {
@@ -308,30 +311,30 @@ func (t *connection) Buffer(b suricata.Buffer, dir app.Dir, i int, scratch *[]by
 	}
 	switch b {
 	case suricata.BufTLSSNI:
-		return one(h.sni, h.sni != nil)
+		return one(h.SNI, h.SNI != nil)
 	case suricata.BufTLSALPN:
-		if i >= len(h.alpn) {
+		if i >= len(h.ALPN) {
 			return match.Buffer{}, false
 		}
-		return match.Buffer{Data: h.alpn[i]}, true
+		return match.Buffer{Data: h.ALPN[i]}, true
 	case suricata.BufTLSRandom:
-		return one(h.random, h.known)
+		return one(h.Random, h.Known)
 	case suricata.BufTLSRandomTime:
-		if !h.known {
+		if !h.Known {
 			return match.Buffer{}, false
 		}
-		return one(h.random[:4], true)
+		return one(h.Random[:4], true)
 	case suricata.BufTLSRandomBytes:
-		if !h.known {
+		if !h.Known {
 			return match.Buffer{}, false
 		}
-		return one(h.random[4:], true)
+		return one(h.Random[4:], true)
 	case suricata.BufJA3String, suricata.BufJA3SString:
-		return one([]byte(h.ja3), h.known)
+		return one(h.JA3(), h.Known)
 	case suricata.BufJA3Hash, suricata.BufJA3SHash:
-		return one([]byte(h.ja3Hash()), h.known)
+		return one(h.JA3Hash(), h.Known)
 	case suricata.BufJA4Hash:
-		return one([]byte(h.ja4), h.known)
+		return one(h.JA4('t'), h.Known)
 	case suricata.BufTLSCerts:
 		if i >= len(t.certs[dir]) {
 			return match.Buffer{}, false
@@ -357,6 +360,15 @@ func (t *connection) Buffer(b suricata.Buffer, dir app.Dir, i int, scratch *[]by
 		return match.Buffer{Data: first.names[i]}, true
 	}
 	return match.Buffer{}, false
+}
+
+// versionNumber is how rules call a version.
+func versionNumber(v uint16) string {
+	switch v {
+	case hello.TLS10, hello.TLS11, hello.TLS12, hello.TLS13:
+		return "1." + string('0'+rune(v-hello.TLS10))
+	}
+	return fmt.Sprintf("0x%04x", v)
 }
 
 // Match implements app.Tx.
@@ -404,9 +416,9 @@ func (t *connection) stateIs(text string) bool {
 		have := false
 		switch strings.TrimPrefix(word, "!") {
 		case "client_hello":
-			have = t.hello[app.ToServer].known
+			have = t.hellos[app.ToServer].Known
 		case "server_hello":
-			have = t.hello[app.ToClient].known
+			have = t.hellos[app.ToClient].Known
 		case "client_keyx":
 			have = t.Progress[app.ToServer] >= certDone
 		case "server_keyx":
@@ -421,12 +433,9 @@ func (t *connection) stateIs(text string) bool {
 
 // version is the one the server chose, else the client's.
 func (t *connection) version() uint16 {
-	for _, h := range []*hello{&t.hello[app.ToClient], &t.hello[app.ToServer]} {
-		if h.known {
-			if h.chosen != 0 {
-				return h.chosen
-			}
-			return h.version
+	for _, h := range []*hello.Hello{&t.hellos[app.ToClient], &t.hellos[app.ToServer]} {
+		if h.Known {
+			return h.Agreed()
 		}
 	}
 	return 0

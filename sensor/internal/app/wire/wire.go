@@ -27,6 +27,17 @@ func (r *Reader) Take(n int) []byte {
 // Skip leaves out n bytes.
 func (r *Reader) Skip(n int) { r.Take(n) }
 
+// Piece returns the bytes behind their length, a number of size bytes whose
+// first is the highest.
+func (r *Reader) Piece(size int) Reader {
+	n := 0
+	for _, b := range r.Take(size) {
+		n = n<<8 | int(b)
+	}
+	b := r.Take(n)
+	return Reader{B: b, Bad: r.Bad}
+}
+
 // Until returns the bytes before the next end and takes end too.
 func (r *Reader) Until(end byte) []byte {
 	i := bytes.IndexByte(r.B, end)

@@ -19,6 +19,13 @@ func TestReader(t *testing.T) {
 	if n := r.BE64(); n != 0 || !r.Bad || r.U8() != 0 || r.Take(0) != nil {
 		t.Errorf("past the end: %d, %v", n, r.Bad)
 	}
+	r = Reader{B: []byte("\x00\x00\x02ab\x05x")}
+	if p := r.Piece(3); string(p.B) != "ab" || p.Bad {
+		t.Errorf("piece %q", p.B)
+	}
+	if p := r.Piece(1); !p.Bad || !r.Bad {
+		t.Error("a piece that is not whole was found")
+	}
 	r = Reader{B: []byte("x")}
 	if r.Until(0) != nil || !r.Bad {
 		t.Error("no end was found")
