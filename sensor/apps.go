@@ -67,6 +67,8 @@ func (pl *pipeline) session(f *flow.Flow) *app.Session {
 	b := pl.of(f)
 	if b.app == nil {
 		b.app = app.NewSession(pl.registry, app.FlowInfo{UDP: f.Proto() == packet.ProtoUDP, ClientPort: f.Client().Port(), ServerPort: f.Server().Port()})
+		b.app.Attach(flowHost{pl, f, b})
+		pl.announced(f, b.app)
 	}
 	return b.app
 }
@@ -132,13 +134,14 @@ func (pl *pipeline) logTx(p *decode.Packet, f *flow.Flow, tx app.Tx, pseudo, las
 	}
 	for i := range proto.Logs {
 		log := &proto.Logs[i]
-		if c.Logged>>i&1 == 1 || !last && !reached(c, log.Step) || log.Wanted != nil && !log.Wanted(tx, nil) {
+		if c.Logged>>i&1 == 1 || !last && !reached(c, log.Step) {
 			continue
 		}
 		c.Logged |= 1 << i
 		for _, l := range pl.out.eve {
-			if l.wants(log.Type) {
-				l.encoder.Tx(log.Type, p, f, c.ID, pseudo, func(w *jsonw.Writer) { log.Append(w, tx, nil) })
+			o := l.options[log.Type]
+			if l.wants(log.Type) && (log.Wanted == nil || log.Wanted(tx, o)) {
+				l.encoder.Tx(log.Type, p, f, c.ID, pseudo, func(w *jsonw.Writer) { log.Append(w, tx, o) })
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package sensor
 
 import (
+	"strings"
 	"time"
 
 	"github.com/hauberk/hauberk/packet"
@@ -30,6 +31,7 @@ type pipeline struct {
 	engine   *detect.Engine // nil: rules are not wanted.
 	out      *outputs
 	registry *app.Registry
+	expected expected
 
 	settings  settings
 	sums      checksums
@@ -47,6 +49,7 @@ type pipeline struct {
 	streamBad uint64
 	// Live.
 	kernelPackets, kernelDrops uint64
+	bypassed                   struct{ packets, bytes uint64 } // Of flows that are not followed any more.
 	// Inline.
 	accepted, blocked, byRules uint64
 	dropping                   *eve.AlertInfo // Of the first rule that drops the packet.
@@ -58,6 +61,7 @@ type beside struct {
 	detect detect.FlowState
 	app    *app.Session // nil until there are bytes.
 	raw    [2]window
+	turn   bool // Its protocol says that its directions are the wrong way round.
 }
 
 // window is the end of a direction's stream, for rules on it.
@@ -88,7 +92,7 @@ func (w *window) inspected() {
 }
 
 func newPipeline(s settings, registry *app.Registry, rules *detect.Ruleset, out *outputs) *pipeline {
-	pl := &pipeline{settings: s, decoder: decode.New(s.decode), maker: decode.New(s.decode), out: out, sums: checksums{mode: s.pcapChecksums}, registry: registry}
+	pl := &pipeline{settings: s, decoder: decode.New(s.decode), maker: decode.New(s.decode), out: out, sums: checksums{mode: s.pcapChecksums}, registry: registry, expected: expected{}}
 	pl.flows = flow.NewTable(s.flow, pl.flowEnds)
 	pl.tracker = stream.New(s.stream, pl.flows, pl)
 	if rules != nil {
@@ -121,13 +125,21 @@ func (pl *pipeline) packet(p *decode.Packet) {
 	if p.Flags&decode.WantsFlow != 0 {
 		pl.flow(&in)
 	}
+	if in.Flow != nil && in.Flow.State == flow.Bypassed {
+		pl.accepted++
+		return
+	}
 	drop := "flow drop"
 	if !pl.dropped(in.Flow) {
 		drop = pl.inspect(&in, false)
 	}
 	pl.anomalies(p, in.Flow)
+	pl.appAnomalies(&in)
 	if pl.settings.ips {
 		pl.verdict(&in, drop)
+	}
+	if f := in.Flow; f != nil && f.Bypass && f.State != flow.Bypassed {
+		pl.flows.Move(f, flow.Bypassed)
 	}
 }
 
@@ -146,6 +158,12 @@ func (pl *pipeline) flow(in *detect.Packet) {
 	if f == nil {
 		return
 	}
+	if f.State == flow.Bypassed {
+		pl.bypassed.packets++
+		pl.bypassed.bytes += uint64(len(p.Data))
+		in.Flow, in.Dir = f, dir
+		return
+	}
 	c := pl.of(f)
 	in.Flow, in.Dir, in.State = f, dir, &c.detect
 	if pl.dropped(f) {
@@ -155,6 +173,7 @@ func (pl *pipeline) flow(in *detect.Packet) {
 		in.Established = f.State != flow.New
 		if p.Layer4 == decode.UDP && len(p.Payload()) > 0 {
 			pl.session(f).Data(app.Dir(dir), 0, p.Payload(), p.Time)
+			in.Dir = f.Dir(p) // It may have been turned around.
 		}
 		c.known(in)
 		return
@@ -166,6 +185,7 @@ func (pl *pipeline) flow(in *detect.Packet) {
 		return
 	}
 	r := pl.tracker.Take(f, dir, p)
+	pl.turned(f, c)
 	in.Dir = f.Dir(p) // Midstream, it may have been turned around.
 	in.Established, in.InStream = r.Established, r.InStream
 	in.Sizes = pl.tracker.Sizes(f)
@@ -306,6 +326,22 @@ func (pl *pipeline) anomalies(p *decode.Packet, f *flow.Flow) {
 		for _, ev := range p.Events.Append(list[:0]) {
 			if ev.Stream() && l.anomaly.stream || !ev.Stream() && l.anomaly.decode {
 				l.encoder.Anomaly(p, f, ev)
+			}
+		}
+	}
+}
+
+// appAnomalies logs what the application layer says of a flow beside its
+// transactions.
+func (pl *pipeline) appAnomalies(in *detect.Packet) {
+	for _, name := range in.Engine {
+		layer, event := "proto_detect", strings.ToUpper(name)
+		if _, own, ok := strings.Cut(name, "."); ok {
+			layer, event = "parser", strings.ToUpper(own)
+		}
+		for _, l := range pl.out.eve {
+			if l.wants("anomaly") && l.anomaly.app {
+				l.encoder.FlowAnomaly(in.Packet, in.Flow, false, in.App, event, layer)
 			}
 		}
 	}

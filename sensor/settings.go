@@ -22,6 +22,8 @@ type settings struct {
 	streamChecksums bool
 	// pcapChecksums is auto, yes or no: whether checksums of a capture count.
 	pcapChecksums string
+	// bypass: flows that a parser says are not worth following are not (stream.bypass).
+	bypass bool
 	// ips: what rules drop is dropped.
 	ips  bool
 	tree *yamlconf.Tree
@@ -61,6 +63,7 @@ func readSettings(tree *yamlconf.Tree) (settings, error) {
 	r.teredo(&s.decode)
 	r.flow(&s.flow)
 	r.stream(&s.stream)
+	s.bypass = tree.Bool("stream.bypass", false)
 	s.streamChecksums = tree.Bool("stream.checksum-validation", true)
 	s.pcapChecksums = tree.String("pcap-file.checksum-checks", "auto")
 	return s, r.err

@@ -36,6 +36,8 @@ func (pl *pipeline) counters() []eve.Counter {
 	add("flow.end.state.established", f.EndEstablished)
 	add("flow.end.state.closed", f.EndClosed)
 	add("flow.end.state.local_bypassed", f.EndBypassed)
+	add("flow_bypassed.local_pkts", pl.bypassed.packets)
+	add("flow_bypassed.local_bytes", pl.bypassed.bytes)
 	t := &pl.tracker.Counters
 	add("tcp.sessions", t.Sessions)
 	add("tcp.midstream_pickups", t.Midstream)

@@ -74,6 +74,10 @@ type Protocol struct {
 	Signatures []Signature
 	Probe      func(dir Dir, data []byte) Verdict // nil: signatures decide
 
+	// ClientFirst: its server says nothing before the client has. A flow in which
+	// it does is not followed.
+	ClientFirst bool
+
 	// New makes the parser of a flow; nil for a protocol that is recognised
 	// and not parsed.
 	New func(*Context) Parser
@@ -110,7 +114,8 @@ type Log struct {
 	// Wanted says whether a transaction is logged at all; nil: yes.
 	Wanted func(tx Tx, options any) bool
 	// Options reads the options of the type from suricata.yaml; get returns the
-	// text of a key, false if absent. nil: it has none.
+	// text of a key, of a list its entries with spaces between them, false if
+	// absent. nil: it has none.
 	Options func(get func(key string) (string, bool)) (any, error)
 }
 
@@ -226,13 +231,14 @@ type Frame struct {
 	HasTx  bool
 }
 
-// Expectation announces a flow to come, such as FTP's data connection.
+// Expectation announces a flow to come, such as FTP's data connection. The
+// ports are those of the flow to come.
 type Expectation struct {
 	Proto      string
 	ClientPort uint16 // 0: any
-	ServerPort uint16
-	Reversed   bool // the server opens it
-	Data       any  // handed to the parser of that flow
+	ServerPort uint16 // 0: any
+	Reversed   bool   // the server opens it
+	Data       any    // handed to the parser of that flow
 }
 
 // Context is the flow a parser belongs to, as far as parsers may touch it.
@@ -252,10 +258,15 @@ type FlowInfo struct {
 
 // Hooks is what the driver does for parsers.
 type Hooks interface {
-	// Become changes the protocol of the flow from the next byte on: "tls"
-	// after STARTTLS; "" lets it be recognised anew.
+	// Become lets the protocol of the flow be recognised anew from the next byte
+	// on, and raises an event if it is not the one named: "tls" after STARTTLS;
+	// "" names none. One that nothing can tell is taken at once.
 	Become(proto string)
+	// Expect announces a flow between the same hosts.
 	Expect(Expectation)
+	// Frame tells a part of the stream, at the latest when it is consumed; once
+	// more with the same Kind, Dir and Offset when its size is known. Of a
+	// datagram, Offset is in it.
 	Frame(Frame)
 	// Stop ends parsing; Bypass also says that nothing that follows is worth
 	// inspecting (encrypted).

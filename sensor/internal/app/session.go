@@ -1,35 +1,6 @@
 package app
 
-import (
-	"bytes"
-	"slices"
-)
-
-// Registry is the protocols a sensor knows.
-type Registry struct {
-	// GivenUp counts the transactions that were forgotten before they were
-	// judged, because too many waited.
-	GivenUp uint64
-
-	config *Config
-	list   []*Protocol
-}
-
-// NewRegistry takes protocols in the order in which they are asked.
-func NewRegistry(c *Config, list []*Protocol) *Registry { return &Registry{config: c, list: list} }
-
-// Protocols are those of the registry.
-func (r *Registry) Protocols() []*Protocol { return r.list }
-
-// Find returns a protocol by its name or an alias.
-func (r *Registry) Find(name string) *Protocol {
-	for _, p := range r.list {
-		if p.Name == name || slices.Contains(p.Aliases, name) {
-			return p
-		}
-	}
-	return nil
-}
+import "slices"
 
 // maxUnknown is how many bytes of a direction are looked at before its
 // protocol counts as unknown.
@@ -53,6 +24,15 @@ type Session struct {
 	stopped  bool
 	events   []string
 	become   *string
+
+	host     Host
+	flip     Dir       // 1: what comes is still called by its direction before it was turned.
+	first    Dir       // Of the first bytes, if seen says that there were any.
+	seen     [2]uint64 // Bytes, while the protocol is not known.
+	checked  [2]bool   // This direction's first bytes agree with the protocol.
+	expected *Protocol // That Become asked for.
+	frames   [2][]*LiveFrame
+	frameIDs [2]uint64
 }
 
 // NewSession begins the application layer of a flow.
@@ -117,21 +97,41 @@ func (s *Session) Data(dir Dir, offset uint64, data []byte, time int64) {
 	if s.stopped {
 		return
 	}
+	dir ^= s.flip
 	if s.ctx.Flow.UDP {
 		s.datagram(dir, data, time)
 		return
 	}
-	if s.proto == nil && s.given[dir] {
+	if s.proto == nil && !s.waits(dir, len(data)) {
 		return
 	}
+	s.grow(dir, offset, data)
 	if len(s.pending[dir]) == 0 {
 		s.at[dir] = offset
 	}
 	s.pending[dir] = append(s.pending[dir], data...)
-	if s.proto == nil && !s.recognise(dir) {
-		return
+	if s.proto == nil {
+		if !s.recognise(&dir) {
+			return
+		}
+	} else if !s.checked[dir] {
+		s.check(dir)
 	}
 	s.parse(dir, time)
+}
+
+// waits counts bytes of a direction while the protocol is not known. It says
+// whether they are looked at.
+func (s *Session) waits(dir Dir, n int) bool {
+	if s.seen[0]|s.seen[1] == 0 {
+		s.first = dir
+	}
+	s.seen[dir] += uint64(n)
+	if s.seen[dir] > skipAfter && s.seen[dir.Other()] == 0 && s.unknown[dir] && !s.unknown[dir.Other()] {
+		s.unknown[dir.Other()] = true
+		s.events = append(s.events, EvSkipped)
+	}
+	return !s.given[dir]
 }
 
 // Gap says that size bytes of a direction are lost.
@@ -139,7 +139,9 @@ func (s *Session) Gap(dir Dir, offset, size uint64) {
 	if s.stopped {
 		return
 	}
+	dir ^= s.flip
 	s.at[dir], s.pending[dir] = offset+size, s.pending[dir][:0]
+	s.endFrames(dir)
 	if s.proto == nil {
 		s.unknown[dir] = true
 		return
@@ -151,10 +153,12 @@ func (s *Session) Gap(dir Dir, offset, size uint64) {
 
 // End says that nothing follows in a direction.
 func (s *Session) End(dir Dir, time int64) {
+	dir ^= s.flip
 	if s.stopped || s.done[dir] {
 		return
 	}
 	s.done[dir] = true
+	s.endFrames(dir)
 	if s.proto == nil {
 		if len(s.pending[dir]) > 0 {
 			s.unknown[dir] = true
@@ -175,20 +179,17 @@ func (s *Session) Finish() {
 }
 
 func (s *Session) datagram(dir Dir, data []byte, time int64) {
-	if s.proto == nil {
-		s.pending[dir] = data
-		known := s.recognise(dir)
-		s.pending[dir] = nil
-		if !known {
-			s.unknown[dir] = true
-			return
-		}
+	s.pending[dir], s.at[dir] = data, 0
+	if s.proto == nil && !s.recognise(&dir) {
+		s.pending[dir], s.unknown[dir] = nil, true
+		return
 	}
 	if s.parser != nil {
 		s.parser.Parse(&Input{Dir: dir, Data: data, Time: time})
 		s.own()
 		s.change()
 	}
+	s.pending[dir] = nil
 }
 
 // parse feeds the parser what it has not consumed.
@@ -205,7 +206,7 @@ func (s *Session) parse(dir Dir, time int64) {
 			s.pending[dir] = data[:copy(data, data[consumed:])]
 		}
 		if s.change() {
-			if !s.recognise(dir) {
+			if len(s.pending[dir]) == 0 || !s.recognise(&dir) {
 				return
 			}
 			continue
@@ -235,8 +236,10 @@ func (s *Session) change() bool {
 		s.stopped = true // A tunnel in a tunnel in a tunnel.
 	}
 	s.proto, s.parser, s.unknown, s.given = nil, nil, [2]bool{}, [2]bool{}
-	if p := s.registry.Find(name); p != nil {
-		s.adopt(p)
+	s.seen, s.checked, s.expected = [2]uint64{}, [2]bool{}, s.registry.Find(name)
+	if p := s.expected; p != nil && len(p.Signatures) == 0 && p.Probe == nil {
+		s.adopt(p) // Nothing can tell it.
+		s.expected = nil
 	}
 	return true
 }
@@ -248,122 +251,67 @@ func (s *Session) adopt(p *Protocol) {
 	} else {
 		s.parser = nil
 	}
+	if s.registry.frames[p]&wantStream != 0 {
+		for _, dir := range [...]Dir{ToServer, ToClient} {
+			s.addFrame(Frame{Kind: streamFrame, Dir: dir, Offset: s.at[dir], Size: -1})
+		}
+	}
 }
 
 // recognise looks at the bytes of a direction and, if they tell, at those of
-// the other that wait.
-func (s *Session) recognise(dir Dir) bool {
+// the other that wait. The direction changes where the flow is turned around.
+func (s *Session) recognise(dir *Dir) bool {
 	if s.proto != nil {
 		return true
 	}
-	data := s.pending[dir]
-	p, unsure := s.registry.recognise(dir, data, s.ctx.Flow)
-	if p == nil {
+	data := s.pending[*dir]
+	found, unsure := s.registry.recognise(*dir, data, s.ctx.Flow, false)
+	if found == nil {
 		if !unsure || len(data) >= maxUnknown {
-			s.unknown[dir] = true
+			s.unknown[*dir] = true
 			if len(data) >= maxUnknown {
-				s.at[dir] += uint64(len(data))
-				s.pending[dir], s.given[dir] = nil, true
+				s.at[*dir] += uint64(len(data))
+				s.pending[*dir], s.given[*dir] = nil, true
 			}
+			s.expectedOther(nil)
 		}
 		return false
 	}
-	s.adopt(p)
+	if s.registry.reversed {
+		s.reverse(dir)
+	}
+	s.expectedOther(found)
+	s.checked[*dir] = true
+	if found.ClientFirst && !s.ctx.Flow.UDP && s.first == ToClient {
+		s.events = append(s.events, EvWrongFirst)
+		s.unknown, s.stopped = [2]bool{true, true}, true
+		s.pending = [2][]byte{}
+		return false
+	}
+	s.adopt(found)
 	if other := dir.Other(); len(s.pending[other]) > 0 && !s.ctx.Flow.UDP {
+		s.check(other)
 		s.parse(other, 0)
 	}
 	return true
 }
 
-// recognise finds the protocol of the first bytes of a direction; unsure says
-// that more of them may tell.
-func (r *Registry) recognise(dir Dir, data []byte, f FlowInfo) (p *Protocol, unsure bool) {
-	transport := TCP
-	if f.UDP {
-		transport = UDP
+// reverse turns the flow around, if it may be: what is known of the
+// directions changes sides.
+func (s *Session) reverse(dir *Dir) {
+	if s.host == nil || !s.host.Reverse() {
+		return
 	}
-	for _, p := range r.list {
-		if p.Transport&transport == 0 {
-			continue
-		}
-		for i := range p.Signatures {
-			sig := &p.Signatures[i]
-			if sig.Dir != dir {
-				continue
-			}
-			switch sig.look(data) {
-			case Yes:
-				return p, false
-			case Unsure:
-				unsure = true
-			}
-		}
+	*dir = dir.Other()
+	f := &s.ctx.Flow
+	if !f.UDP {
+		s.flip ^= 1
 	}
-	for _, atPort := range []bool{true, false} {
-		for _, p := range r.list {
-			if p.Probe == nil || p.Transport&transport == 0 || slices.Contains(p.Ports, f.ServerPort) != atPort {
-				continue
-			}
-			if !atPort && len(p.Ports) > 0 {
-				continue
-			}
-			switch p.Probe(dir, data) {
-			case Yes:
-				return p, false
-			case Unsure:
-				unsure = true
-			}
-		}
-	}
-	return nil, unsure && !f.UDP
-}
-
-// look compares a signature with the first bytes.
-func (sig *Signature) look(data []byte) Verdict {
-	end := min(len(data), sig.Depth)
-	if end <= sig.Offset {
-		return Unsure
-	}
-	window := data[sig.Offset:end]
-	text := []byte(sig.Text)
-	if sig.Fold {
-		window, text = bytes.ToLower(window), bytes.ToLower(text)
-	}
-	if bytes.Contains(window, text) {
-		return Yes
-	}
-	if len(data) >= sig.Depth {
-		return No
-	}
-	for n := min(len(text)-1, len(window)); n > 0; n-- { // The text may have begun.
-		if bytes.HasSuffix(window, text[:n]) {
-			return Unsure
-		}
-	}
-	if sig.Offset+len(text) == sig.Depth {
-		return No // It had to be here.
-	}
-	return Unsure
-}
-
-// Become implements Hooks.
-func (s *Session) Become(proto string) { s.become = &proto }
-
-// Expect implements Hooks.
-func (s *Session) Expect(Expectation) {}
-
-// Frame implements Hooks.
-func (s *Session) Frame(Frame) {}
-
-// Stop implements Hooks.
-func (s *Session) Stop(bool) { s.stopped = true }
-
-// GiveUp implements Hooks.
-func (s *Session) GiveUp(Tx) { s.registry.GivenUp++ }
-
-// FlowEvent implements Hooks.
-func (s *Session) FlowEvent(e EventID) {
-	if s.proto != nil && int(e) < len(s.proto.Events) {
-		s.events = append(s.events, s.proto.Events[e])
-	}
+	f.ClientPort, f.ServerPort = f.ServerPort, f.ClientPort
+	s.first = s.first.Other()
+	s.pending[0], s.pending[1] = s.pending[1], s.pending[0]
+	s.at[0], s.at[1] = s.at[1], s.at[0]
+	s.unknown[0], s.unknown[1] = s.unknown[1], s.unknown[0]
+	s.given[0], s.given[1] = s.given[1], s.given[0]
+	s.done[0], s.done[1] = s.done[1], s.done[0]
 }

@@ -47,7 +47,7 @@ func (s *Ruleset) addDeed(r *rule, o *suricata.Option) error {
 	case "bypass":
 		r.after = append(r.after, func(_ *Engine, p *Packet) {
 			if p.Flow != nil {
-				p.Flow.NoInspection = true
+				p.Flow.Bypass = true
 			}
 		})
 	case "prefilter", "tag", "filestore", "tls.store", "nfq_set_mark":

@@ -362,6 +362,9 @@ func (e *Encoder) Flow(now int64, f *flow.Flow, reason flow.Reason, i FlowInfo) 
 		e.w.Bool("emergency", true)
 	}
 	e.w.String("state", f.State.String())
+	if f.State == flow.Bypassed {
+		e.w.String("bypass", "local")
+	}
 	e.w.String("reason", reason.String())
 	e.w.Bool("alerted", f.Alerted)
 	if f.Dropped {
@@ -665,6 +668,21 @@ func (e *Encoder) AppAnomaly(p *decode.Packet, f *flow.Flow, id uint64, pseudo b
 	e.w.String("type", "applayer")
 	e.w.String("event", event)
 	e.w.String("layer", "proto_parser")
+	e.w.Close()
+	e.end()
+}
+
+// FlowAnomaly writes an event of a flow's application layer that belongs to
+// no transaction; layer is proto_detect or parser.
+func (e *Encoder) FlowAnomaly(p *decode.Packet, f *flow.Flow, pseudo bool, app, event, layer string) {
+	e.begin("anomaly", p, f, pseudo)
+	e.w.Object("anomaly")
+	if app != "" {
+		e.w.String("app_proto", app)
+	}
+	e.w.String("type", "applayer")
+	e.w.String("event", event)
+	e.w.String("layer", layer)
 	e.w.Close()
 	e.end()
 }

@@ -92,6 +92,8 @@ type Flow struct {
 	// NoInspection: a pass rule, or a parser that met encryption, says that
 	// neither payloads nor streams need looking at.
 	NoInspection bool
+	// Bypass: a rule or a parser wants none of its packets followed any more.
+	Bypass bool
 	// Dropped: a rule drops all that follows.
 	Dropped bool
 	// DropLogged says in which directions a drop was logged.
@@ -140,6 +142,8 @@ func (f *Flow) Swap() {
 	f.MinTTL[0], f.MinTTL[1] = f.MinTTL[1], f.MinTTL[0]
 	f.MaxTTL[0], f.MaxTTL[1] = f.MaxTTL[1], f.MaxTTL[0]
 	f.Judged[0], f.Judged[1] = f.Judged[1], f.Judged[0]
+	f.AppJudged[0], f.AppJudged[1] = f.AppJudged[1], f.AppJudged[0]
+	f.DropLogged[0], f.DropLogged[1] = f.DropLogged[1], f.DropLogged[0]
 }
 
 // class groups the protocols that share timeouts.

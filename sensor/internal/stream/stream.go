@@ -192,6 +192,19 @@ func (t *Tracker) Sizes(f *flow.Flow) (sizes [2]uint64) {
 	return sizes
 }
 
+// Midstream says whether the beginning of a flow's connection was not seen.
+func (t *Tracker) Midstream(f *flow.Flow) bool {
+	s := t.session(f)
+	return s != nil && s.midstream
+}
+
+// Swap changes the sides of a connection whose flow was turned around.
+func (t *Tracker) Swap(f *flow.Flow) {
+	if s := t.session(f); s != nil {
+		s.half[0], s.half[1] = s.half[1], s.half[0]
+	}
+}
+
 // Stop ends the putting in order of a direction: nobody will look. The sink may
 // call it.
 func (t *Tracker) Stop(f *flow.Flow, dir flow.Dir) {
