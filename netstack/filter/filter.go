@@ -55,6 +55,9 @@ type Filter struct {
 	joined   bool
 }
 
+// ErrNotOurs is wrapped by the refusal to take an address the kernel has.
+var ErrNotOurs = errors.New("the kernel has this address; give the stack one of its own, or remove it there")
+
 // Load puts the programs into the kernel; they are attached by XDP, See and Withhold.
 func Load(r Rules) (*Filter, error) {
 	own, err := kernelAddresses(r.Take)
@@ -92,7 +95,7 @@ func kernelAddresses(take []netip.Prefix) ([]netip.Prefix, error) {
 		}
 		for _, t := range take {
 			if t.IsSingleIP() && t.Addr() == p.Addr() {
-				return nil, fmt.Errorf("take %s: the kernel has this address; give the stack one of its own, or remove it there", t.Addr())
+				return nil, fmt.Errorf("take %s: %w", t.Addr(), ErrNotOurs)
 			}
 		}
 		out = append(out, netip.PrefixFrom(p.Addr(), p.Addr().BitLen()))

@@ -78,6 +78,7 @@ type Port struct {
 	filter *filter.Filter
 	fd     int
 	wake   int
+	groups int // A packet socket that sees nothing.
 	zero   bool
 
 	maps   *mappings
@@ -109,7 +110,7 @@ func Open(cfg Config) (*Port, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open interface %s: %w", cfg.Interface, err)
 	}
-	p := &Port{cfg: cfg, fd: -1, wake: -1, chunk: shortChunk}
+	p := &Port{cfg: cfg, fd: -1, wake: -1, groups: -1, chunk: shortChunk}
 	// Close may run beside Receive, so that what is mapped stays until nobody can reach it.
 	maps := &mappings{}
 	runtime.AddCleanup(p, func(m *mappings) { m.unmap() }, maps)
@@ -158,6 +159,18 @@ func (p *Port) open(ifindex int) (err error) {
 		return err
 	}
 	p.given = true
+	return p.multicast(ifindex)
+}
+
+// multicast makes the NIC receive all groups, in which neighbours look for our IPv6 addresses, until the socket is closed.
+func (p *Port) multicast(ifindex int) (err error) {
+	if p.groups, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("make packet socket: %w", err)
+	}
+	mreq := unix.PacketMreq{Ifindex: int32(ifindex), Type: unix.PACKET_MR_ALLMULTI}
+	if err = unix.SetsockoptPacketMreq(p.groups, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &mreq); err != nil {
+		return fmt.Errorf("receive multicast: %w", err)
+	}
 	return nil
 }
 
@@ -325,7 +338,7 @@ func (p *Port) Close() error {
 	if p.filter != nil {
 		errs = append(errs, p.filter.Close())
 	}
-	for _, fd := range []int{p.fd, p.wake} {
+	for _, fd := range []int{p.fd, p.wake, p.groups} {
 		if fd >= 0 {
 			errs = append(errs, unix.Close(fd))
 		}
