@@ -101,6 +101,7 @@ type Scratch struct {
 	bits       []byte // of a filter
 	guestBits  []byte
 	seen       []uint64 // a bit per pattern, clear between scans
+	offset     int      // of the subject in its stream
 	matches    []Match
 	candidates [maxCandidates]uint32
 }
@@ -113,7 +114,12 @@ const padding = 64
 // but always the same order. The result is valid until the next Scan with sc.
 // It does not allocate once sc has seen a subject of this size. A stream is
 // scanned in pieces that overlap by the length of the longest pattern less one.
-func (s *Set) Scan(sc *Scratch, subject []byte) []Match {
+func (s *Set) Scan(sc *Scratch, subject []byte) []Match { return s.ScanAt(sc, subject, 0) }
+
+// ScanAt is Scan of a piece that begins at an offset of its stream: offsets and
+// depths of patterns count from the stream's beginning, ends from the piece's.
+func (s *Set) ScanAt(sc *Scratch, subject []byte, offset uint64) []Match {
+	sc.offset = int(min(offset, 1<<31)) // Behind all texts that have a depth.
 	sc.prepare(len(subject), len(s.patterns))
 	folded := sc.folded[:len(subject)+padding]
 	fold(folded, subject)
@@ -232,7 +238,7 @@ func (s *Set) confirmRun(sc *Scratch, patterns []uint32, pos int, folded, subjec
 	}
 	for _, pattern := range patterns {
 		m := &s.patterns[pattern]
-		from, to := max(pos, int(m.first)), end-int(m.length)
+		from, to := max(pos, int(m.first)-sc.offset), end-int(m.length)
 		if sc.found(pattern) {
 			continue
 		}
@@ -253,7 +259,7 @@ func (s *Set) verify(sc *Scratch, pattern uint32, at int, folded, subject []byte
 	}
 	m := &s.patterns[pattern]
 	end := at + int(m.length)
-	if end > len(subject) || m.placed && (uint32(at) < m.first || uint32(end) > m.last) {
+	if end > len(subject) || m.placed && (sc.offset+at < int(m.first) || sc.offset+end > int(m.last)) {
 		return
 	}
 	if m.caseless {

@@ -238,3 +238,31 @@ func FuzzScan(f *testing.F) {
 		}
 	})
 }
+
+// Offsets count from the beginning of the stream: a piece has the patterns that
+// the whole has at the same place.
+func TestScanAt(t *testing.T) {
+	bothFilters(t, func(t *testing.T) {
+		set, err := Compile([]Pattern{{Text: []byte("ab"), Depth: 6}, {Text: []byte("ab"), Offset: 9, Depth: 2}, {Text: []byte("bcdefgh"), Offset: 5}, {Text: []byte("    "), Offset: 3, Depth: 9}, {Text: []byte("x")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := []byte("ab..ab...abcdefgh      ab x")
+		var sc Scratch
+		for at := range whole {
+			piece := whole[at:]
+			masked := slices.Concat(bytes.Repeat([]byte{'.'}, at), piece)
+			want := sorted(set.Scan(&sc, masked))
+			got := sorted(set.ScanAt(&sc, piece, uint64(at)))
+			for i := range got {
+				got[i].End += uint32(at)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("from %d: %v, want %v", at, got, want)
+			}
+		}
+		if n := len(set.ScanAt(&sc, whole, 1<<50)); n != 2 {
+			t.Errorf("far in the stream: %d patterns", n)
+		}
+	})
+}

@@ -65,19 +65,20 @@ type pairTier struct {
 	starts   []uint32
 	entries  []entry
 	patterns int
+	reach    int // No text may end behind it.
 }
 
 func (p *pairTier) bucket(pair uint16) uint32 { return uint32(pair) * multiplier >> p.shift }
 
-// scanPairs looks at every two bytes; those of a text of one byte may end
-// outside.
+// scanPairs looks at every two bytes as far as a text may be; those of a text
+// of one byte may end outside.
 func (s *Set) scanPairs(sc *Scratch, folded, subject []byte) {
 	p := s.pairs
 	pair := uint16(0)
 	if len(subject) > 0 {
 		pair = uint16(folded[0]) << 8
 	}
-	for pos := range subject {
+	for pos := range max(0, min(len(subject), p.reach-sc.offset)) {
 		pair = pair>>8 | uint16(folded[pos+1])<<8
 		if p.present[pair>>6]>>(pair&63)&1 == 0 {
 			continue
@@ -320,6 +321,9 @@ func (s *Set) entry(pattern uint32, window int) entry {
 func (s *Set) buildPairs(short []uint32) {
 	p := &pairTier{patterns: len(short)}
 	windows := 0
+	for _, i := range short {
+		p.reach = max(p.reach, int(s.patterns[i].last))
+	}
 	each := func(f func(pair uint16, pattern uint32)) {
 		for _, i := range short {
 			text := s.texts[s.patterns[i].at:]

@@ -144,13 +144,16 @@ func (e *Engine) collect(p *Packet) {
 	if !p.Events.Empty() {
 		list = append(list, g.decode...)
 	}
-	if len(p.Payload()) > 0 && p.Flags&decode.NoPayloadInspection == 0 {
-		list = e.found(list, &g.payload, p.Payload())
+	if data := p.Payload(); len(data) > 0 && p.Flags&decode.NoPayloadInspection == 0 {
+		list = e.find(list, &g.packet, p, data, 0)
+		if !p.InStream {
+			list = e.find(list, &g.stream, p, data, 0)
+		}
 	} else {
-		list = append(list, g.payload.negated...)
+		list = append(append(list, g.packet.common.negated...), g.stream.common.negated...)
 	}
 	if len(p.Stream) > 0 {
-		list = e.found(list, &g.payload, p.Stream)
+		list = e.ofStream(list, &g.stream, p)
 	}
 	slices.SortFunc(list, byIndex)
 	list = slices.Compact(list)
@@ -170,30 +173,6 @@ func merge(out, a, b []*rule) []*rule {
 		}
 	}
 	return append(append(out, a...), b...)
-}
-
-// found appends the rules whose fast pattern is in the data, and those whose
-// negated one is not.
-func (e *Engine) found(list []*rule, s *search, data []byte) []*rule {
-	if len(s.rules) == 0 {
-		return list
-	}
-	if len(s.negated) > 0 {
-		e.missing = append(e.missing[:0], make([]bool, len(s.negated))...)
-	}
-	for _, m := range s.set.Scan(&e.multi, data) {
-		if n := s.ofNeg[m.Pattern]; n >= 0 {
-			e.missing[n] = true
-			continue
-		}
-		list = append(list, s.rules[m.Pattern])
-	}
-	for n, r := range s.negated {
-		if !e.missing[n] {
-			list = append(list, r)
-		}
-	}
-	return list
 }
 
 func (e *Engine) judge(r *rule, p *Packet) {

@@ -44,6 +44,7 @@ type FlowState struct {
 	bits    []uint64
 	ints    map[int]uint32
 	matched map[int32]uint64 // Stream rules: the end of what they matched in.
+	streams *[2]streamState
 	passed  bool
 	set     *Ruleset // That matched belongs to.
 }

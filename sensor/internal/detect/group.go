@@ -1,40 +1,28 @@
 package detect
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/hauberk/hauberk/packet"
 	"github.com/hauberk/hauberk/suricata"
-	"github.com/hauberk/hauberk/suricata/multi"
 	"github.com/hauberk/hauberk/suricata/netset"
 )
 
 // group is the rules that packets of one protocol and direction may match.
 type group struct {
-	always  []*rule // Nothing to search for.
-	once    []*rule // On addresses alone: once in each direction of a flow.
-	bySrc   ipIndex // Of those, the ones that name few sources,
-	byDst   ipIndex // or few destinations.
-	apps    []*rule // On the application protocol alone: once it is known.
-	payload search  // By a pattern in the payload or the stream.
-	decode  []*rule // On events.
-}
-
-// search finds rules by their fast patterns.
-type search struct {
-	set     *multi.Set
-	rules   []*rule // By pattern.
-	negated []*rule // Candidates where their pattern is not found.
-	ofNeg   []int32 // By pattern: place in negated, or -1.
-	longest int     // Bytes of the longest pattern.
+	always []*rule // Nothing to search for.
+	once   []*rule // On addresses alone: once in each direction of a flow.
+	bySrc  ipIndex // Of those, the ones that name few sources,
+	byDst  ipIndex // or few destinations.
+	apps   []*rule // On the application protocol alone: once it is known.
+	packet index   // By a pattern in the payload of a packet,
+	stream index   // or in the stream.
+	decode []*rule // On events.
 }
 
 // group puts every rule where its packets will look for it.
 func (s *Ruleset) group() error {
-	type building struct {
-		patterns []multi.Pattern
-	}
-	var sets [protos][2]building
 	for _, r := range s.rules {
 		if r.Type == suricata.TypeAppTx {
 			continue
@@ -53,9 +41,7 @@ func (s *Ruleset) group() error {
 				case len(r.events) > 0 && len(r.chains) == 0:
 					g.decode = append(g.decode, r)
 				case r.Fast != nil && r.chains[r.Fast.Chain].Buffer == suricata.BufPayload && len(r.chains[r.Fast.Chain].Transforms) == 0:
-					b := &sets[at][dir]
-					b.patterns = append(b.patterns, multi.Pattern{Text: r.Fast.Bytes, Fold: r.Fast.NoCase})
-					g.payload.add(r)
+					g.addPayload(r, at)
 				default:
 					g.always = append(g.always, r)
 				}
@@ -65,17 +51,27 @@ func (s *Ruleset) group() error {
 			s.decode.decode = append(s.decode.decode, r)
 		}
 	}
-	for at := range sets {
-		for dir := range sets[at] {
+	for at := range s.groups {
+		for dir := range s.groups[at] {
 			g := &s.groups[at][dir]
 			g.indexOnce()
-			var err error
-			if g.payload.set, err = multi.Compile(sets[at][dir].patterns); err != nil {
+			if err := errors.Join(g.packet.compile(), g.stream.compile()); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// addPayload enters a rule with a pattern in the payload. Only TCP has streams;
+// elsewhere all of them are on packets.
+func (g *group) addPayload(r *rule, at proto) {
+	if at != tcp || r.wantsPacket || !r.wantsStream {
+		g.packet.add(r)
+	}
+	if at == tcp && r.wantsStream {
+		g.stream.add(r)
+	}
 }
 
 // indexOnce moves the rules on addresses that can be looked up to the indexes,
@@ -96,17 +92,6 @@ func (g *group) indexOnce() {
 	g.once = rest
 	g.bySrc = newIPIndex(src, func(r *rule) *netset.Addrs { return r.Src })
 	g.byDst = newIPIndex(dst, func(r *rule) *netset.Addrs { return r.Dst })
-}
-
-func (s *search) add(r *rule) {
-	s.rules = append(s.rules, r)
-	s.longest = max(s.longest, len(r.Fast.Bytes))
-	if r.Fast.Negated {
-		s.ofNeg = append(s.ofNeg, int32(len(s.negated)))
-		s.negated = append(s.negated, r)
-	} else {
-		s.ofNeg = append(s.ofNeg, -1)
-	}
 }
 
 // places are the groups a rule belongs to.

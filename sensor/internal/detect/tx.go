@@ -3,11 +3,12 @@ package detect
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/hauberk/hauberk/sensor/internal/app"
+	"github.com/hauberk/hauberk/sensor/internal/detect/transform"
 	"github.com/hauberk/hauberk/suricata"
 	"github.com/hauberk/hauberk/suricata/match"
-	"github.com/hauberk/hauberk/suricata/multi"
 )
 
 // appGroup is the rules on transactions of one protocol in one direction.
@@ -19,11 +20,28 @@ type appGroup struct {
 	last    uint8                     // The step that is complete.
 }
 
-// appBuffer is a buffer that fast patterns are looked for in.
+// appBuffer is a buffer that fast patterns are looked for in, as it is or as
+// the rules change it.
 type appBuffer struct {
-	buffer suricata.Buffer
-	step   uint8
-	search search
+	buffer    suricata.Buffer
+	transform transform.Chain
+	step      uint8
+	search    search
+}
+
+// bufferKey is what rules must have in common to share an appBuffer.
+type bufferKey struct {
+	buffer     suricata.Buffer
+	transforms string
+}
+
+// keyOf is the buffer of a rule's fast pattern.
+func keyOf(c *suricata.Chain) bufferKey {
+	k := bufferKey{buffer: c.Buffer}
+	for i := range c.Transforms {
+		k.transforms += fmt.Sprintf("%s:%v;", c.Transforms[i].Name, c.Transforms[i].Value)
+	}
+	return k
 }
 
 // AddProtocols makes the groups of rules on transactions.
@@ -49,8 +67,7 @@ func (g *appGroup) build(s *Ruleset, p *app.Protocol, dir app.Dir) error {
 			g.steps[x.Buffer] = x.Step
 		}
 	}
-	patterns := map[suricata.Buffer][]multi.Pattern{}
-	at := map[suricata.Buffer]int{}
+	at := map[bufferKey]int{}
 	for _, r := range s.rules {
 		if r.Type != suricata.TypeAppTx || !goes(r, int(dir)) {
 			continue
@@ -58,47 +75,42 @@ func (g *appGroup) build(s *Ruleset, p *app.Protocol, dir app.Dir) error {
 		if len(r.Apps) > 0 && !slices.ContainsFunc(r.Apps, func(name string) bool { return appMatches(name, p.Name) }) {
 			continue
 		}
-		buffer, ok := g.searchable(r)
-		if !ok {
+		if !g.searchable(r) {
 			g.always = append(g.always, r)
 			continue
 		}
-		i, known := at[buffer]
+		key := keyOf(&r.chains[r.Fast.Chain])
+		i, known := at[key]
 		if !known {
 			i = len(g.buffers)
-			at[buffer] = i
-			g.buffers = append(g.buffers, appBuffer{buffer: buffer, step: g.steps[buffer]})
+			at[key] = i
+			g.buffers = append(g.buffers, appBuffer{buffer: key.buffer, transform: r.transforms[r.Fast.Chain], step: g.steps[key.buffer]})
 		}
-		patterns[buffer] = append(patterns[buffer], multi.Pattern{Text: r.Fast.Bytes, Fold: r.Fast.NoCase})
 		g.buffers[i].search.add(r)
 	}
 	for i := range g.buffers {
-		var err error
-		if g.buffers[i].search.set, err = multi.Compile(patterns[g.buffers[i].buffer]); err != nil {
+		if err := g.buffers[i].search.compile(); err != nil {
 			return fmt.Errorf("%s: %w", g.buffers[i].buffer, err)
 		}
 	}
 	return nil
 }
 
-// searchable says in which buffer of the protocol a rule's fast pattern is.
-func (g *appGroup) searchable(r *rule) (suricata.Buffer, bool) {
+// searchable says whether a rule's fast pattern is in a buffer of the protocol.
+func (g *appGroup) searchable(r *rule) bool {
 	if r.Fast == nil || r.Fast.Negated {
-		return 0, false
+		return false
 	}
 	c := &r.chains[r.Fast.Chain]
-	if len(c.Transforms) > 0 || c.Buffer == suricata.BufFrame {
-		return 0, false
-	}
 	_, ok := g.steps[c.Buffer]
-	return c.Buffer, ok
+	return ok && c.Buffer != suricata.BufFrame
 }
 
 // txState is what rules remember of a transaction.
 type txState struct {
-	set        *Ruleset                   // Whose rules the candidates are.
-	candidates [2][]candidate             // Ordered.
-	scanned    [2]map[suricata.Buffer]int // Bytes a growing buffer had; -1 when done.
+	set        *Ruleset       // Whose rules the candidates are.
+	candidates [2][]candidate // Ordered.
+	scanned    [2][]int       // By buffer of the group: bytes a growing one had; -1 when done.
 	// across is how far rules on both directions are together.
 	across    map[int32]*progress
 	inspected [2]uint8 // The progress at the last inspection, plus one.
@@ -187,7 +199,7 @@ func (e *Engine) InspectTx(p *Packet, tx app.Tx) []Alert {
 	}
 	st.seen[dir] = now
 	if st.scanned[dir] == nil {
-		st.scanned[dir] = map[suricata.Buffer]int{}
+		st.scanned[dir] = make([]int, len(g.buffers))
 		st.candidates[dir] = make([]candidate, len(g.always))
 		for i, r := range g.always {
 			st.candidates[dir][i].rule = r
@@ -210,7 +222,7 @@ func (e *Engine) scanTx(g *appGroup, st *txState, tx app.Tx, dir app.Dir) {
 	step := tx.Common().Progress[dir]
 	for i := range g.buffers {
 		b := &g.buffers[i]
-		have := st.scanned[dir][b.buffer]
+		have := st.scanned[dir][i]
 		if step < b.step || have < 0 {
 			continue
 		}
@@ -222,13 +234,17 @@ func (e *Engine) scanTx(g *appGroup, st *txState, tx app.Tx, dir app.Dir) {
 			}
 			size += len(data.Data)
 			if size > have {
-				e.hits = e.found(e.hits[:0], &b.search, data.Data)
+				text := data.Data
+				if b.transform != nil {
+					text = b.transform.Apply(&e.transform, text)
+				}
+				e.hits = e.found(e.hits[:0], &b.search, text, data.Offset)
 				st.add(dir, e.hits)
 			}
 		}
-		st.scanned[dir][b.buffer] = size
+		st.scanned[dir][i] = size
 		if !b.buffer.Info().Has(suricata.Stream) && size > 0 || step >= g.last {
-			st.scanned[dir][b.buffer] = -1
+			st.scanned[dir][i] = -1
 		}
 	}
 }
@@ -346,7 +362,7 @@ func (e *Engine) txConditions(g *appGroup, r *rule, tx app.Tx, dir app.Dir) bool
 	c := tx.Common()
 	for _, name := range r.engine {
 		if !slices.ContainsFunc(c.Events, func(id app.EventID) bool {
-			return name == g.proto.Name || name == g.proto.Name+"."+g.proto.Events[id]
+			return name == g.proto.Name || strings.EqualFold(name, g.proto.Name+"."+g.proto.Events[id])
 		}) {
 			return false
 		}
