@@ -85,6 +85,7 @@ func (l *Live) tend() {
 	select {
 	case rules := <-l.rules:
 		pl.engine.Replace(rules)
+		pl.wantFrames()
 	default:
 	}
 	pl.keep(pl.out.drain())

@@ -157,7 +157,7 @@ func lacking(n *yamlconf.Node) string {
 	if types == nil {
 		return ""
 	}
-	made := []string{"alert", "anomaly", "drop", "files", "flow", "netflow", "stats"}
+	made := []string{"alert", "anomaly", "drop", "files", "flow", "frame", "netflow", "stats"}
 	for _, p := range protocols.All() {
 		for _, l := range p.Logs {
 			made = append(made, l.Type)

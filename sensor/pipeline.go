@@ -33,6 +33,8 @@ type pipeline struct {
 	registry *app.Registry
 	expected expected
 
+	// watch is told of every match in the place of the logs; nil: they are.
+	watch     func(in *detect.Packet, a *detect.Alert, tx app.Tx)
 	settings  settings
 	sums      checksums
 	batch     decode.Batch
@@ -98,6 +100,7 @@ func newPipeline(s settings, registry *app.Registry, rules *detect.Ruleset, out 
 	if rules != nil {
 		pl.engine = detect.NewEngine(rules)
 	}
+	pl.wantFrames()
 	return pl
 }
 
@@ -210,13 +213,16 @@ func (pl *pipeline) of(f *flow.Flow) *beside {
 // inspect judges a packet and its flow's transactions and logs what matched.
 // It returns why the packet is dropped, "" if it is not.
 func (pl *pipeline) inspect(in *detect.Packet, pseudo bool) (drop string) {
-	if pl.engine != nil && pl.told(in, pl.engine.Inspect(in), nil, pseudo) {
+	if pl.engine != nil && pl.told(in, pl.engine.Inspect(in), subject{}, pseudo) {
 		drop = "rules"
 	}
 	if in.Flow == nil {
 		return drop
 	}
 	b := pl.of(in.Flow)
+	if pl.frames(in, b, pseudo) {
+		drop = "rules"
+	}
 	if pl.transactions(in, b, pseudo) {
 		drop = "rules"
 	}
@@ -227,7 +233,7 @@ func (pl *pipeline) inspect(in *detect.Packet, pseudo bool) (drop string) {
 }
 
 // told logs the alerts that are not silent. It says whether one drops the packet.
-func (pl *pipeline) told(in *detect.Packet, alerts []detect.Alert, tx app.Tx, pseudo bool) (dropped bool) {
+func (pl *pipeline) told(in *detect.Packet, alerts []detect.Alert, of subject, pseudo bool) (dropped bool) {
 	for i := range alerts {
 		a := &alerts[i]
 		if a.Dropped && pl.settings.ips {
@@ -235,12 +241,12 @@ func (pl *pipeline) told(in *detect.Packet, alerts []detect.Alert, tx app.Tx, ps
 			if pl.dropping == nil {
 				pl.dropping = &eve.AlertInfo{Rule: a.Rule, Class: a.Class, Blocked: true, Tx: -1}
 			}
-			if in.Flow != nil && (tx != nil || a.Stream || ofFlow(a.Rule)) {
+			if in.Flow != nil && (of.tx != nil || of.frame != nil || a.Stream || ofFlow(a.Rule)) {
 				in.Flow.Dropped = true
 			}
 		}
 		if !a.Silent {
-			pl.alert(in, a, tx, pseudo)
+			pl.alert(in, a, of, pseudo)
 		}
 	}
 	return dropped
@@ -282,17 +288,17 @@ func (pl *pipeline) verdict(in *detect.Packet, drop string) {
 	}
 }
 
-func (pl *pipeline) alert(in *detect.Packet, a *detect.Alert, tx app.Tx, pseudo bool) {
+func (pl *pipeline) alert(in *detect.Packet, a *detect.Alert, of subject, pseudo bool) {
 	pl.alerts++
-	info := eve.AlertInfo{Rule: a.Rule, Class: a.Class, Tx: a.Tx, Stream: a.Stream, Dir: in.Dir, Payload: in.Payload(), Pseudo: pseudo, Link: pl.link, Context: a.Context, Blocked: a.Dropped && pl.settings.ips}
+	info := eve.AlertInfo{Rule: a.Rule, Class: a.Class, Tx: a.Tx, Stream: a.Stream, Dir: in.Dir, Payload: in.Payload(), Pseudo: pseudo, Link: pl.link, Context: a.Context, Blocked: a.Dropped && pl.settings.ips, Frame: of.frame}
 	if a.Stream {
 		info.Payload = in.Stream
 	}
 	if in.Flow != nil {
 		b := pl.of(in.Flow)
 		b.appInfo(&info.FlowInfo)
-		if tx != nil {
-			info.AppendTx = members(tx)
+		if of.tx != nil {
+			info.AppendTx = members(of.tx)
 		}
 	}
 	for _, l := range pl.out.eve {
@@ -379,7 +385,7 @@ func (pl *pipeline) flowEnds(f *flow.Flow, reason flow.Reason) {
 		b.app.Finish()
 	}
 	for _, dir := range []flow.Dir{flow.ToServer, flow.ToClient} {
-		if w := &b.raw[dir]; w.end() > w.fresh || b.app != nil && len(b.app.Txs()) > 0 {
+		if w := &b.raw[dir]; w.end() > w.fresh || b.app != nil && (len(b.app.Txs()) > 0 || len(b.app.Frames(app.Dir(dir))) > 0) {
 			pl.inspectRest(f, b, dir)
 		}
 	}

@@ -35,16 +35,16 @@ func (f *LiveFrame) KindName() string {
 	return f.Proto.Frames[f.Kind]
 }
 
-// WantFrames says which frames are kept, by protocol and kind ("smtp.data").
-func (r *Registry) WantFrames(wanted func(name string) bool) {
+// WantFrames says which frames are kept, by protocol and kind.
+func (r *Registry) WantFrames(wanted func(p *Protocol, kind string) bool) {
 	r.frames = map[*Protocol]uint32{}
 	for _, p := range r.list {
 		for kind, name := range p.Frames {
-			if wanted(p.Name + "." + name) {
+			if wanted(p, name) {
 				r.frames[p] |= 1 << kind
 			}
 		}
-		if wanted(p.Name + ".stream") {
+		if wanted(p, "stream") {
 			r.frames[p] |= wantStream
 		}
 	}

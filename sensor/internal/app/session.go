@@ -251,7 +251,7 @@ func (s *Session) adopt(p *Protocol) {
 	} else {
 		s.parser = nil
 	}
-	if s.registry.frames[p]&wantStream != 0 {
+	if s.registry.frames[p]&wantStream != 0 && !s.ctx.Flow.UDP {
 		for _, dir := range [...]Dir{ToServer, ToClient} {
 			s.addFrame(Frame{Kind: streamFrame, Dir: dir, Offset: s.at[dir], Size: -1})
 		}

@@ -66,6 +66,7 @@ type Ruleset struct {
 	groups [protos][2]group
 	decode group // Rules on events of broken packets.
 	apps   map[string]*[2]appGroup
+	frames frameRules
 	sets   map[*netset.Addrs]*addressSet
 	bits   names // Of flowbits.
 	ints   names
@@ -138,6 +139,7 @@ func Compile(rules []*suricata.Compiled, site Site, before *Ruleset) (*Ruleset, 
 		s.rules = append(s.rules, r)
 	}
 	s.order()
+	s.indexFrames()
 	if err := s.group(); err != nil {
 		problems = append(problems, err)
 	}

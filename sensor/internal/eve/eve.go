@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hauberk/hauberk/packet"
+	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/sensor/internal/app/file"
 	"github.com/hauberk/hauberk/sensor/internal/decode"
 	"github.com/hauberk/hauberk/sensor/internal/detect/state"
@@ -446,6 +447,7 @@ type AlertInfo struct {
 	Pseudo  bool
 	Link    packet.LinkType
 	Context []state.Context
+	Frame   *app.LiveFrame // nil: it is about none.
 	FlowInfo
 	// AppendTx writes the transaction; nil: there is none.
 	AppendTx func(w *jsonw.Writer)
@@ -460,6 +462,9 @@ func (e *Encoder) Alert(p *decode.Packet, f *flow.Flow, a *AlertInfo) {
 	e.alert(p, a)
 	if a.AppendTx != nil {
 		a.AppendTx(&e.w)
+	}
+	if a.Frame != nil {
+		e.frame(a.Frame, p.Proto == packet.ProtoUDP)
 	}
 	e.app(a.FlowInfo)
 	if f != nil {
