@@ -18,7 +18,15 @@ import (
 // newRegistry makes the registry of the protocols that the configuration has on.
 func newRegistry(tree *yamlconf.Tree) *app.Registry {
 	const base = "app-layer.protocols."
-	c := &app.Config{Get: optionsOf(tree.Node(strings.TrimSuffix(base, ".")))}
+	c := &app.Config{
+		Get: func(path string) (string, bool) {
+			n := tree.Node(base + path)
+			if n == nil || n.Null {
+				return "", false
+			}
+			return n.Value, true
+		},
+	}
 	var list []*app.Protocol
 	for _, p := range protocols.All() {
 		if tree.String(base+p.Name+".enabled", "yes") != "no" {
@@ -87,7 +95,7 @@ func (pl *pipeline) transactions(in *detect.Packet, b *beside, pseudo bool) (dro
 	for i := 0; i < len(txs); {
 		tx := txs[i]
 		if pl.engine != nil {
-			dropped = pl.told(in, pl.engine.InspectTx(in, tx), subject{tx: tx}, pseudo) || dropped
+			dropped = pl.told(in, pl.engine.InspectTx(in, tx), tx, pseudo) || dropped
 		}
 		pl.logTx(in.Packet, in.Flow, tx, pseudo, false)
 		if complete(tx) && (pl.engine == nil || detect.Inspected(tx)) {

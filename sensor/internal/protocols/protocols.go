@@ -7,6 +7,7 @@ import (
 	"github.com/hauberk/hauberk/sensor/internal/app/dns"
 	"github.com/hauberk/hauberk/sensor/internal/app/http1"
 	"github.com/hauberk/hauberk/sensor/internal/app/mqtt"
+	"github.com/hauberk/hauberk/sensor/internal/app/quic"
 	"github.com/hauberk/hauberk/sensor/internal/app/ssh"
 	"github.com/hauberk/hauberk/sensor/internal/app/tls"
 )
@@ -19,5 +20,6 @@ func All() []*app.Protocol {
 		ssh.Protocol,
 		tls.Protocol,
 		mqtt.Protocol,
+		quic.Protocol,
 	}
 }
