@@ -95,7 +95,7 @@ func (pl *pipeline) transactions(in *detect.Packet, b *beside, pseudo bool) (dro
 	for i := 0; i < len(txs); {
 		tx := txs[i]
 		if pl.engine != nil {
-			dropped = pl.told(in, pl.engine.InspectTx(in, tx), tx, pseudo) || dropped
+			dropped = pl.told(in, pl.engine.InspectTx(in, tx), subject{tx: tx}, pseudo) || dropped
 		}
 		pl.logTx(in.Packet, in.Flow, tx, pseudo, false)
 		if complete(tx) && (pl.engine == nil || detect.Inspected(tx)) {
