@@ -18,15 +18,7 @@ import (
 // newRegistry makes the registry of the protocols that the configuration has on.
 func newRegistry(tree *yamlconf.Tree) *app.Registry {
 	const base = "app-layer.protocols."
-	c := &app.Config{
-		Get: func(path string) (string, bool) {
-			n := tree.Node(base + path)
-			if n == nil || n.Null {
-				return "", false
-			}
-			return n.Value, true
-		},
-	}
+	c := &app.Config{Get: optionsOf(tree.Node(strings.TrimSuffix(base, ".")))}
 	var list []*app.Protocol
 	for _, p := range protocols.All() {
 		if tree.String(base+p.Name+".enabled", "yes") != "no" {
