@@ -164,15 +164,8 @@ func ruleFiles(c Config, tree *yamlconf.Tree) []string {
 
 // rules loads and compiles all rules.
 func (r *Report) rules(patterns []string, vars netset.Vars) {
-	var files []string
-	for _, p := range patterns {
-		found, err := filepath.Glob(p)
-		if err != nil || len(found) == 0 {
-			r.add(true, "detect", fmt.Errorf("no rule files match the pattern %s", p))
-			continue
-		}
-		files = append(files, found...)
-	}
+	files, err := matchPatterns(patterns)
+	r.add(true, "detect", err)
 	r.Files = len(files)
 	set, err := suricata.Load(suricata.Options{}, files...)
 	r.add(true, "detect", err)
@@ -198,4 +191,17 @@ func (r *Report) rules(patterns []string, vars netset.Vars) {
 		r.Loaded++
 		r.compiled = append(r.compiled, compiled)
 	}
+}
+
+// matchPatterns gives the files that patterns name; the errors are of those that name none.
+func matchPatterns(patterns []string) (files []string, err error) {
+	for _, p := range patterns {
+		found, bad := filepath.Glob(p)
+		if bad != nil || len(found) == 0 {
+			err = errors.Join(err, fmt.Errorf("no rule files match the pattern %s", p))
+			continue
+		}
+		files = append(files, found...)
+	}
+	return files, err
 }

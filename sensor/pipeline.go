@@ -245,7 +245,10 @@ func (pl *pipeline) told(in *detect.Packet, alerts []detect.Alert, of subject, p
 				in.Flow.Dropped = true
 			}
 		}
-		if !a.Silent {
+		switch {
+		case pl.watch != nil:
+			pl.watch(in, a, of.tx)
+		case !a.Silent:
 			pl.alert(in, a, of, pseudo)
 		}
 	}

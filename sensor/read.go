@@ -55,15 +55,10 @@ func open(c Config, report func(Problem)) (*pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := readSettings(tree)
+	s, err := c.settings(tree)
 	if err != nil {
-		return nil, fmt.Errorf("config %s: %w", c.File, err)
+		return nil, err
 	}
-	if c.Checksums != "" {
-		s.pcapChecksums = checksumModes[c.Checksums]
-	}
-	s.ips = c.SimulateIPS
-	s.stream.Inline = s.stream.Inline || s.ips
 	registry := newRegistry(tree)
 	rules, err := loadRules(c, tree, registry, nil, report)
 	if err != nil {
@@ -78,6 +73,20 @@ func open(c Config, report func(Problem)) (*pipeline, error) {
 		return nil, err
 	}
 	return newPipeline(s, registry, rules, out), nil
+}
+
+// settings are those of the configuration, and what the command line says of them.
+func (c *Config) settings(tree *yamlconf.Tree) (settings, error) {
+	s, err := readSettings(tree)
+	if err != nil {
+		return s, fmt.Errorf("config %s: %w", c.File, err)
+	}
+	if c.Checksums != "" {
+		s.pcapChecksums = checksumModes[c.Checksums]
+	}
+	s.ips = c.SimulateIPS
+	s.stream.Inline = s.stream.Inline || s.ips
+	return s, nil
 }
 
 // loadRules reads the rules and the files beside them; nil if none are wanted.
