@@ -66,7 +66,7 @@ func (o *options) do(stdout, stderr io.Writer) error {
 		_, err := fmt.Fprintf(stdout, "This is hauberk-sensor %s, compatible with Suricata version %s\n", version, suricata.Version)
 		return err
 	case o.buildInfo:
-		_, err := fmt.Fprintf(stdout, "This is hauberk-sensor %s, compatible with Suricata version %s\nFeatures: \nCompiler: %s\nArchitecture: %s/%s\n",
+		_, err := fmt.Fprintf(stdout, "This is hauberk-sensor %s, compatible with Suricata version %s\nFeatures: HAVE_JA3 HAVE_JA4\nCompiler: %s\nArchitecture: %s/%s\n",
 			version, suricata.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		return err
 	case o.listKeywords:

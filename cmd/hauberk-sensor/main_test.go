@@ -18,7 +18,7 @@ func call(args ...string) (int, string, string) {
 func TestWhatItIs(t *testing.T) {
 	for args, want := range map[string]string{
 		"-V":              "compatible with Suricata version 8.0.8\n",
-		"--build-info":    "\nFeatures: \n",
+		"--build-info":    "\nFeatures: HAVE_JA3 HAVE_JA4\n",
 		"--list-keywords": "\n- http.uri\n",
 	} {
 		if code, out, _ := call(args); code != 0 || !strings.Contains(out, want) {
