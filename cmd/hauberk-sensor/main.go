@@ -45,8 +45,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 // dispatch runs a command that is a word, or else what the options ask for.
 func dispatch(args []string, stdout, stderr io.Writer) error {
-	if len(args) > 0 && args[0] == "rules" {
-		return rules(args[1:], stdout, stderr)
+	if len(args) > 0 {
+		switch args[0] {
+		case "rules":
+			return rules(args[1:], stdout, stderr)
+		case "explain":
+			return explain(args[1:], stdout, stderr)
+		}
 	}
 	o, err := parse(args, stderr)
 	if err != nil {

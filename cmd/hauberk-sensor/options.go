@@ -23,7 +23,7 @@ func parse(args []string, w io.Writer) (*options, error) {
 	f.SetOutput(w)
 	f.SortFlags = false
 	f.Usage = func() {
-		fmt.Fprintf(w, "usage: hauberk-sensor -r CAPTURE | -i INTERFACE | -T | --engine-analysis | --dump-config | -V [options]\n       hauberk-sensor rules COMMAND [options]\n\n%s", f.FlagUsages())
+		fmt.Fprintf(w, "usage: hauberk-sensor -r CAPTURE | -i INTERFACE | -T | --engine-analysis | --dump-config | -V [options]\n       hauberk-sensor rules COMMAND [options]\n       hauberk-sensor explain --sid SID -r CAPTURE [options]\n\n%s", f.FlagUsages())
 	}
 	f.StringVarP(&o.config.File, "config", "c", o.config.File, "read this suricata.yaml")
 	f.StringVarP(&o.config.Capture, "read", "r", "", "read this capture, or all captures of this folder (pcap, pcapng; gz, zst)")

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/hauberk/hauberk/sensor"
 )
 
 func TestRules(t *testing.T) {
@@ -69,5 +71,20 @@ func TestSampleConfigs(t *testing.T) {
 		"--disable-conf", "disable.conf", "--enable-conf", "enable.conf", "--drop-conf", "drop.conf", "--modify-conf", "modify.conf", "--threshold-in", "threshold.in"); code != 1 ||
 		!strings.Contains(msg, "never an empty one") || strings.Contains(msg, "Warning") {
 		t.Errorf("samples: exit %d\n%s", code, msg)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	if code, _, msg := call("explain", "-r", "x.pcap"); code != exitUsage || !strings.Contains(msg, "want --sid SID -r CAPTURE") {
+		t.Errorf("without sid: exit %d\n%s", code, msg)
+	}
+	x := &sensor.Explanation{SID: 7, Enabled: true, Stages: []sensor.Stage{{Adds: "alert tcp any any -> any any", Matches: 3, Flows: 2,
+		Samples: []sensor.Sample{{Packet: 4, From: "10.0.0.1:1", To: "10.0.0.2:2"}}}, {Adds: "dsize:1;"}, {Adds: "ttl:2;"}}}
+	text := explained(x)
+	for _, want := range []string{"        3       2  alert tcp any any -> any any\n", "        0       0  dsize:1;   <- nothing gets past this\n",
+		"        0       0  ttl:2;\n", "  packet 4, ", "It does not fire: nothing meets dsize:1; with all before it.\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
 	}
 }
