@@ -282,7 +282,7 @@ func optionsOf(n *yamlconf.Node) func(string) (string, bool) {
 			return "", false
 		}
 		c := n.Lookup(key)
-		if c == nil || c.Null {
+		if c == nil || c.Null && len(c.Children) == 0 {
 			return "", false
 		}
 		if len(c.Children) == 0 {

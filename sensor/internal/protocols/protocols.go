@@ -8,6 +8,7 @@ import (
 	"github.com/hauberk/hauberk/sensor/internal/app/http1"
 	"github.com/hauberk/hauberk/sensor/internal/app/mqtt"
 	"github.com/hauberk/hauberk/sensor/internal/app/quic"
+	"github.com/hauberk/hauberk/sensor/internal/app/smtp"
 	"github.com/hauberk/hauberk/sensor/internal/app/ssh"
 	"github.com/hauberk/hauberk/sensor/internal/app/tls"
 )
@@ -21,5 +22,6 @@ func All() []*app.Protocol {
 		tls.Protocol,
 		mqtt.Protocol,
 		quic.Protocol,
+		smtp.Protocol,
 	}
 }
