@@ -4,10 +4,12 @@ package protocols
 
 import (
 	"github.com/hauberk/hauberk/sensor/internal/app"
+	"github.com/hauberk/hauberk/sensor/internal/app/dcerpc"
 	"github.com/hauberk/hauberk/sensor/internal/app/dns"
 	"github.com/hauberk/hauberk/sensor/internal/app/http1"
 	"github.com/hauberk/hauberk/sensor/internal/app/mqtt"
 	"github.com/hauberk/hauberk/sensor/internal/app/quic"
+	"github.com/hauberk/hauberk/sensor/internal/app/smb"
 	"github.com/hauberk/hauberk/sensor/internal/app/smtp"
 	"github.com/hauberk/hauberk/sensor/internal/app/ssh"
 	"github.com/hauberk/hauberk/sensor/internal/app/tls"
@@ -23,5 +25,7 @@ func All() []*app.Protocol {
 		mqtt.Protocol,
 		quic.Protocol,
 		smtp.Protocol,
+		smb.Protocol,
+		dcerpc.Protocol,
 	}
 }
