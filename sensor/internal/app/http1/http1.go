@@ -4,7 +4,7 @@
 //
 // A transaction is a request and its answer. The parser takes lines and bodies
 // as they come (parser.go); names and values of headers are those of
-// header.go, bodies are undone layer by layer in body.go.
+// header.go; package coding undoes the codings of bodies.
 package http1
 
 import (

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/hauberk/hauberk/sensor/internal/app"
+	"github.com/hauberk/hauberk/sensor/internal/app/coding"
 	"github.com/hauberk/hauberk/sensor/internal/app/file"
 )
 
@@ -40,13 +41,10 @@ const (
 
 // side is the reading of one direction.
 type side struct {
-	step    step
-	left    uint64 // Of a body or chunk.
-	tx      *tx
-	coded   []byte // The body as sent, while it has a coding to undo.
-	codings []string
-	cut     bool // More was sent, or came of it, than is undone.
-	next    int  // Size of coded at which it is undone again.
+	step step
+	left uint64 // Of a body or chunk.
+	tx   *tx
+	body *coding.Decoder
 }
 
 type parser struct {
@@ -57,13 +55,13 @@ type parser struct {
 	files   uint32
 	limits  [2]int // Of bodies, for rules.
 	minimal [2]int
-	kept    int // Bytes of bodies held.
-	undone  int // Bytes that compressed bodies became.
+	kept    int           // Bytes of bodies held.
+	budget  coding.Budget // Bytes that compressed bodies may still become.
 	layers  int
 }
 
 func newParser(c *app.Context) *parser {
-	p := &parser{ctx: c}
+	p := &parser{ctx: c, budget: maxUndone}
 	const base = "http.libhtp.default-config."
 	p.limits = [2]int{size(c, base+"request-body-limit", 100<<10), size(c, base+"response-body-limit", 100<<10)}
 	p.minimal = [2]int{size(c, base+"request-body-minimal-inspect-size", 32<<10), size(c, base+"response-body-minimal-inspect-size", 40<<10)}
@@ -495,11 +493,7 @@ func (p *parser) chunk(dir app.Dir, s *side, line, raw []byte) {
 func (p *parser) beginBody(dir app.Dir, s *side) {
 	m := s.message(dir)
 	s.tx.Progress[dir] = bodyBegun
-	s.coded, s.next, s.cut = nil, 0, false
-	s.codings = nil
-	if dir == app.ToClient {
-		s.codings = codings(m.all("content-encoding"), p.layers)
-	}
+	s.body = coding.New(m.all("content-encoding"), p.layers, &p.budget)
 	if dir == app.ToServer && !bytes.EqualFold(s.tx.method, []byte("POST")) && !bytes.EqualFold(s.tx.method, []byte("PUT")) {
 		return
 	}
@@ -526,49 +520,10 @@ func fileName(t *tx, m *message) []byte {
 	return path
 }
 
-// maxCoded bounds the compressed bytes that are kept to be undone.
-const maxCoded = 1 << 20
-
 // body takes bytes of a body.
 func (p *parser) body(dir app.Dir, s *side, data []byte) {
-	m := s.message(dir)
-	m.bodySize += uint64(len(data))
-	if len(s.codings) == 0 {
-		p.plain(dir, s, data)
-		return
-	}
-	if len(s.coded)+len(data) > maxCoded {
-		s.cut = true
-		data = data[:maxCoded-len(s.coded)]
-	}
-	s.coded = append(s.coded, data...)
-	// Undone anew each time it has doubled, and at its end.
-	if s.next == 0 {
-		s.next = 4 << 10
-	}
-	if len(s.coded) >= s.next {
-		s.next = 2 * len(s.coded)
-		p.undo(dir, s)
-	}
-}
-
-// undo decodes what has come and takes what is new of it.
-func (p *parser) undo(dir app.Dir, s *side) {
-	if p.undone >= maxUndone {
-		s.cut = true
-		return
-	}
-	plain := decode(s.coded, s.codings)
-	p.undone += len(plain)
-	s.cut = s.cut || len(plain) >= maxInflated
-	m := s.message(dir)
-	var have uint64
-	if len(m.files) > 0 {
-		have = m.files[len(m.files)-1].Size
-	}
-	if uint64(len(plain)) > have {
-		p.plain(dir, s, plain[have:])
-	}
+	s.message(dir).bodySize += uint64(len(data))
+	p.plain(dir, s, s.body.Add(data))
 }
 
 // plain takes bytes of a body with its codings undone.
@@ -587,10 +542,8 @@ func (p *parser) plain(dir app.Dir, s *side, data []byte) {
 }
 
 func (p *parser) endBody(dir app.Dir, s *side, state file.State) {
-	if len(s.codings) > 0 && len(s.coded) > 0 {
-		p.undo(dir, s)
-	}
-	if s.cut && state == file.Closed {
+	p.plain(dir, s, s.body.End())
+	if s.body.Cut() && state == file.Closed {
 		state = file.Truncated // Not all of it was undone.
 	}
 	m := s.message(dir)

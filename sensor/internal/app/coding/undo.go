@@ -1,52 +1,13 @@
-package http1
+package coding
 
 import (
 	"bytes"
 	"compress/flate"
 	"io"
-	"strings"
+
+	"github.com/andybalholm/brotli"
+	"github.com/ulikunitz/xz/lzma"
 )
-
-// codings are the content codings of a message from the outermost in, at most
-// limit of them. What is unknown ends the list: nobody can undo it.
-func codings(value []byte, limit int) (list []string) {
-	tokens := strings.FieldsFunc(strings.ToLower(string(value)), func(c rune) bool { return c == ',' || c == ' ' || c == '\t' })
-	for i := len(tokens) - 1; i >= 0; i-- {
-		kind := ""
-		switch t := tokens[i]; {
-		case strings.Contains(t, "gzip"):
-			kind = "gzip"
-		case strings.Contains(t, "deflate"):
-			kind = "deflate"
-		case strings.Contains(t, "lzma"):
-			kind = "lzma"
-		}
-		if kind == "" {
-			continue
-		}
-		if len(list) == limit {
-			break
-		}
-		list = append(list, kind)
-	}
-	return list
-}
-
-// maxInflated bounds what compressed bytes become: a bomb ends there.
-const maxInflated = 1 << 20
-
-// decode undoes the codings of what has come of a body. Bytes that are not
-// what their coding says come through as they are, as browsers have it.
-func decode(data []byte, list []string) []byte {
-	for _, kind := range list {
-		plain, ok := inflate(data, kind)
-		if !ok {
-			return data
-		}
-		data = plain
-	}
-	return data
-}
 
 // inflate undoes one coding: first as it is named, then as what it may be
 // instead.
@@ -56,7 +17,9 @@ func inflate(data []byte, kind string) ([]byte, bool) {
 	case "deflate":
 		tries = []func([]byte) ([]byte, bool){unzlib, rawInflate, gunzip}
 	case "lzma":
-		return nil, false
+		tries = []func([]byte) ([]byte, bool){unLZMA}
+	case "br":
+		tries = []func([]byte) ([]byte, bool){unBrotli}
 	}
 	for _, try := range tries {
 		if out, ok := try(data); ok {
@@ -109,13 +72,26 @@ func unzlib(data []byte) ([]byte, bool) {
 	return rawInflate(data[2:])
 }
 
-// rawInflate undoes deflate (RFC 1951) as far as it goes. It says whether
-// anything came of it.
-func rawInflate(data []byte) ([]byte, bool) {
-	r := flate.NewReader(bytes.NewReader(data))
-	out, err := io.ReadAll(io.LimitReader(r, maxInflated))
-	if err != nil && len(out) == 0 {
+// rawInflate undoes deflate (RFC 1951).
+func rawInflate(data []byte) ([]byte, bool) { return all(flate.NewReader(bytes.NewReader(data))) }
+
+// unBrotli undoes Brotli (RFC 7932).
+func unBrotli(data []byte) ([]byte, bool) { return all(brotli.NewReader(bytes.NewReader(data))) }
+
+// maxDictionary bounds what an LZMA stream makes its reader remember, in bytes.
+const maxDictionary = 1 << 20
+
+// unLZMA undoes LZMA as in files of type .lzma.
+func unLZMA(data []byte) ([]byte, bool) {
+	r, err := lzma.ReaderConfig{DictCap: maxDictionary}.NewReader(bytes.NewReader(data))
+	if err != nil {
 		return nil, false
 	}
-	return out, true
+	return all(r)
+}
+
+// all reads as far as it goes. It says whether anything came of it.
+func all(r io.Reader) ([]byte, bool) {
+	out, err := io.ReadAll(io.LimitReader(r, maxPlain))
+	return out, err == nil || len(out) > 0
 }
