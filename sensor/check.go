@@ -26,12 +26,23 @@ type Problem struct {
 	Part string
 	// Text says place and reason.
 	Text string
+
+	rule *badRule // What it is about; nil if about no rule.
+}
+
+// badRule is a rule that is refused.
+type badRule struct {
+	reason, text, file string
+	line               int
+	again              bool // It is not the rule's first problem.
 }
 
 // A Report is what Check found.
 type Report struct {
 	Files    int // rule files read
 	Loaded   int // rules that would run
+	Failed   int // rules that are refused
+	Skipped  int // rules whose "requires" is not met
 	Problems []Problem
 
 	compiled []*suricata.Compiled // the rules that would run
@@ -62,7 +73,31 @@ func (r *Report) add(fatal bool, part string, err error) {
 		return
 	}
 	text := strings.ReplaceAll(err.Error(), "\n", "; ")
-	r.Problems = append(r.Problems, Problem{fatal, part, text})
+	r.Problems = append(r.Problems, Problem{Fatal: fatal, Part: part, Text: text})
+}
+
+// refuse adds the problem of a rule.
+func (r *Report) refuse(e *suricata.Error) {
+	if e.Problem == suricata.Unmet {
+		r.Skipped++
+		r.add(false, "detect", e)
+		return
+	}
+	r.add(e.Problem == suricata.Invalid, "detect", e)
+	bad := &badRule{reason: e.Original(), text: e.Rule, file: e.File, line: e.RuleLine}
+	if n := len(r.Problems) - 2; n >= 0 {
+		before := r.Problems[n].rule
+		bad.again = before != nil && before.file == bad.file && before.line == bad.line
+	}
+	if !bad.again {
+		r.Failed++
+	}
+	r.Problems[len(r.Problems)-1].rule = bad
+}
+
+// Tally says how many rules were read, in the original's words.
+func (r *Report) Tally() string {
+	return fmt.Sprintf("%d rule files processed. %d rules successfully loaded, %d rules failed, %d rules skipped", r.Files, r.Loaded, r.Failed, r.Skipped)
 }
 
 // Check reads the configuration, the files beside it and all rules, and
@@ -85,7 +120,26 @@ func Check(c Config) (*Report, error) {
 	if !c.NoDetection {
 		r.rules(ruleFiles(c, tree), vars)
 	}
-	return r, nil
+	return r, r.keep(tree, c.LogDir)
+}
+
+// keep writes the report to the sensor's own log in a folder, if one is given.
+func (r *Report) keep(tree *yamlconf.Tree, dir string) error {
+	if dir == "" {
+		return nil
+	}
+	j, err := openJournal(tree, dir)
+	if err != nil {
+		return err
+	}
+	for _, p := range r.Problems {
+		j.problem(p)
+	}
+	j.rules(r)
+	if !r.Fatal() {
+		j.say(levelNotice, "suricata", "Configuration provided was successfully loaded. Exiting.")
+	}
+	return j.close()
 }
 
 // variables are those of vars.address-groups and vars.port-groups.
@@ -169,11 +223,8 @@ func (r *Report) rules(patterns []string, vars netset.Vars) {
 	r.Files = len(files)
 	set, err := suricata.Load(suricata.Options{}, files...)
 	r.add(true, "detect", err)
-	for _, e := range set.Errors {
-		r.add(e.Problem == suricata.Invalid, "detect", e)
-	}
-	for _, e := range set.Skipped {
-		r.add(false, "detect", e)
+	for _, e := range slices.Concat(set.Errors, set.Skipped) {
+		r.refuse(e)
 	}
 	compiler := suricata.NewCompiler(vars)
 	for _, rule := range set.Rules {
@@ -185,11 +236,23 @@ func (r *Report) rules(patterns []string, vars netset.Vars) {
 			err = r.data.Prepare(compiled)
 		}
 		if err != nil {
-			r.add(true, "detect", err)
+			r.refuseCompiled(rule, err)
 			continue
 		}
 		r.Loaded++
 		r.compiled = append(r.compiled, compiled)
+	}
+}
+
+// refuseCompiled adds the problems of a rule that does not compile.
+func (r *Report) refuseCompiled(rule *suricata.Rule, err error) {
+	var list suricata.Errors
+	if !errors.As(err, &list) {
+		list = suricata.Errors{{File: rule.File, Line: rule.Line, Column: 1, SID: rule.SID, Reason: err.Error(), Problem: suricata.Invalid}}
+	}
+	for _, e := range list {
+		e.Rule, e.RuleLine = rule.String(), rule.Line
+		r.refuse(e)
 	}
 }
 

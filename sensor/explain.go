@@ -125,7 +125,7 @@ func (e *explainer) run(ctx context.Context, c Config) error {
 	}
 	e.pl = newPipeline(s, registry, rules, &outputs{})
 	e.pl.watch = e.matched
-	files, err := captures(c.Capture)
+	files, _, err := captures(c.Capture)
 	if err != nil {
 		return err
 	}

@@ -128,7 +128,7 @@ func (l *Live) Reload() (rules int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("reload rules: %w", err)
 	}
-	set, err := loadRules(l.config, tree, l.pipeline.registry, l.latest, l.report)
+	set, err := loadRules(l.config, tree, l.pipeline.registry, l.latest, l.pipeline.out.journal, l.report)
 	if err != nil {
 		return 0, fmt.Errorf("reload rules: %w", err)
 	}

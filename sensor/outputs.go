@@ -23,6 +23,10 @@ type outputs struct {
 	eve   []*eveLog
 	fast  []*logFile
 	stats []*logFile
+	// assets is the passive inventory; nil: none is kept.
+	assets *inventory
+	// journal is what the sensor says of itself.
+	journal *journal
 }
 
 // logFile is a file that is written in large pieces.
@@ -120,7 +124,7 @@ func openOutputs(tree *yamlconf.Tree, dir string, c Config) (o *outputs, err err
 	}()
 	eachOutput(tree, func(n *yamlconf.Node) {
 		if err == nil {
-			err = o.open(n, dir, c)
+			err = o.open(n, dir, c, tree)
 		}
 	})
 	return o, err
@@ -144,11 +148,11 @@ func eachOutput(tree *yamlconf.Tree, do func(*yamlconf.Node)) {
 // lacking says what an output asks for that is not there, "" if nothing.
 func lacking(n *yamlconf.Node) string {
 	switch n.Name {
-	case "fast", "stats":
+	case "fast", "stats", "assets":
 		return ""
 	case "eve-log":
 	default:
-		return fmt.Sprintf("%s: no such output here, it is left out; there are eve-log, fast and stats", n.Name)
+		return fmt.Sprintf("%s: no such output here, it is left out; there are eve-log, fast, stats and assets", n.Name)
 	}
 	if kind := value(n, "filetype", regular); kind != regular {
 		return fmt.Sprintf("eve-log: no filetype %s here, it is left out; there is %s", kind, regular)
@@ -191,7 +195,7 @@ func value(n *yamlconf.Node, path, def string) string {
 	return def
 }
 
-func (o *outputs) open(n *yamlconf.Node, dir string, c Config) error {
+func (o *outputs) open(n *yamlconf.Node, dir string, c Config, tree *yamlconf.Tree) error {
 	appending := yamlconf.IsTrue(value(n, "append", "yes"))
 	path := func(def string) string {
 		name := value(n, "filename", def)
@@ -224,6 +228,13 @@ func (o *outputs) open(n *yamlconf.Node, dir string, c Config) error {
 			return err
 		}
 		o.stats = append(o.stats, l)
+	case "assets":
+		l, err := openLog(path("assets.json"), appending)
+		if err != nil {
+			return err
+		}
+		o.assets, err = newInventory(variables(tree), l)
+		return err
 	}
 	return nil
 }
@@ -342,12 +353,21 @@ func (o *outputs) close() error {
 	for _, l := range append(o.fast, o.stats...) {
 		errs = append(errs, l.close())
 	}
+	if o.assets != nil {
+		errs = append(errs, o.assets.log.close())
+	}
+	if o.journal != nil {
+		errs = append(errs, o.journal.close())
+	}
 	return errors.Join(errs...)
 }
 
 // files are all of the logs.
 func (o *outputs) files() []*logFile {
 	list := append(slices.Clip(o.fast), o.stats...)
+	if o.assets != nil {
+		list = append(list, o.assets.log)
+	}
 	for _, l := range o.eve {
 		list = append(list, l.logFile)
 	}

@@ -32,14 +32,21 @@ func Read(ctx context.Context, c Config, report func(Problem)) (Summary, error) 
 	if err != nil {
 		return sum, err
 	}
-	files, err := captures(c.Capture)
-	if err == nil {
-		for _, path := range files {
-			if err = pl.read(ctx, path, &sum); err != nil {
-				break
-			}
-			sum.Files++
+	files, folder, err := captures(c.Capture)
+	for _, path := range files {
+		var unread *unreadable
+		err = pl.read(ctx, path, &sum)
+		if errors.As(err, &unread) && (folder || unread.begun) {
+			// The rest of a folder, and of the packets, is worth having.
+			p := Problem{Part: "pcap", Text: err.Error()}
+			report(p)
+			pl.out.journal.problem(p)
+			err = nil
 		}
+		if err != nil {
+			break
+		}
+		sum.Files++
 	}
 	err = errors.Join(err, pl.finish(), pl.out.close())
 	sum.Alerts, sum.Rules = pl.alerts, pl.rules()
@@ -59,19 +66,24 @@ func open(c Config, report func(Problem)) (*pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	registry := newRegistry(tree)
-	rules, err := loadRules(c, tree, registry, nil, report)
-	if err != nil {
-		return nil, err
-	}
 	dir := c.LogDir
 	if dir == "" {
 		dir = tree.String("default-log-dir", "/var/log/suricata")
 	}
-	out, err := openOutputs(tree, dir, c)
+	j, err := openJournal(tree, dir)
 	if err != nil {
 		return nil, err
 	}
+	registry := newRegistry(tree)
+	rules, err := loadRules(c, tree, registry, nil, j, report)
+	if err != nil {
+		return nil, errors.Join(err, j.close())
+	}
+	out, err := openOutputs(tree, dir, c)
+	if err != nil {
+		return nil, errors.Join(err, j.close())
+	}
+	out.journal = j
 	return newPipeline(s, registry, rules, out), nil
 }
 
@@ -91,7 +103,7 @@ func (c *Config) settings(tree *yamlconf.Tree) (settings, error) {
 
 // loadRules reads the rules and the files beside them; nil if none are wanted.
 // before is the set they will replace, nil if there is none.
-func loadRules(c Config, tree *yamlconf.Tree, registry *app.Registry, before *detect.Ruleset, report func(Problem)) (*detect.Ruleset, error) {
+func loadRules(c Config, tree *yamlconf.Tree, registry *app.Registry, before *detect.Ruleset, j *journal, report func(Problem)) (*detect.Ruleset, error) {
 	r := &Report{}
 	vars := variables(tree)
 	r.site(tree, vars)
@@ -101,6 +113,10 @@ func loadRules(c Config, tree *yamlconf.Tree, registry *app.Registry, before *de
 	}
 	for _, p := range r.Problems {
 		report(p)
+		j.problem(p)
+	}
+	if !c.NoDetection {
+		j.rules(r)
 	}
 	if r.Fatal() && c.Strict {
 		return nil, errors.New("rules or configuration have errors")
@@ -123,20 +139,28 @@ func (pl *pipeline) rules() int {
 	return pl.engine.Rules().Len()
 }
 
+// unreadable is what is wrong with a capture.
+type unreadable struct {
+	err   error
+	begun bool // It is one: packets may have been read.
+}
+
+func (u *unreadable) Error() string { return u.err.Error() }
+func (u *unreadable) Unwrap() error { return u.err }
+
 // captures are the files to read: one, or those of a folder by name.
-func captures(path string) ([]string, error) {
+func captures(path string) (list []string, folder bool, err error) {
 	st, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("read capture: %w", err)
+		return nil, false, fmt.Errorf("read capture: %w", err)
 	}
 	if !st.IsDir() {
-		return []string{path}, nil
+		return []string{path}, false, nil
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {
-		return nil, fmt.Errorf("read captures: %w", err)
+		return nil, true, fmt.Errorf("read captures: %w", err)
 	}
-	var list []string
 	for _, e := range entries {
 		file := filepath.Join(path, e.Name())
 		if st, err := os.Stat(file); err == nil && st.Mode().IsRegular() && !strings.HasPrefix(e.Name(), ".") {
@@ -144,7 +168,7 @@ func captures(path string) ([]string, error) {
 		}
 	}
 	slices.Sort(list)
-	return list, nil
+	return list, true, nil
 }
 
 func (pl *pipeline) read(ctx context.Context, path string, sum *Summary) error {
@@ -155,7 +179,7 @@ func (pl *pipeline) read(ctx context.Context, path string, sum *Summary) error {
 	defer f.Close()
 	r, err := pcap.NewReader(f)
 	if err != nil {
-		return fmt.Errorf("read capture %s: %w", path, err)
+		return &unreadable{err: fmt.Errorf("read capture %s: %w", path, err)}
 	}
 	defer r.Close()
 	for n := 0; ; n++ {
@@ -167,7 +191,7 @@ func (pl *pipeline) read(ctx context.Context, path string, sum *Summary) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("read capture %s: %w", path, err)
+			return &unreadable{err: fmt.Errorf("read capture %s: %w", path, err), begun: true}
 		}
 		sum.Packets++
 		sum.Bytes += uint64(len(p.Data))

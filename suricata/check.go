@@ -1,6 +1,9 @@
 package suricata
 
-import "bytes"
+import (
+	"bytes"
+	"fmt"
+)
 
 // check refuses rules whose parts contradict each other.
 func (r *resolver) check() {
@@ -112,7 +115,7 @@ func (r *resolver) fits(c *Chain, keyword string, u *Uint) {
 		return
 	}
 	if need := required(c, high); need > high {
-		r.failChain(c, keyword, "cannot match: the contents need more bytes than it allows")
+		r.failChain(c, keyword, fmt.Sprintf("cannot match: the contents need %d bytes, it allows %d", need, high))
 	}
 }
 
@@ -232,7 +235,7 @@ func (r *resolver) checkTransformed(c *Chain) {
 				bad = doubleSpace(x.Pattern)
 			}
 			if bad {
-				r.fail(x.pos, "content", "the pattern cannot be in a buffer after "+name)
+				r.fail(x.pos, "content", fmt.Sprintf("%q cannot be in a buffer after %s", x.Pattern, name))
 			}
 		}
 	}

@@ -19,13 +19,15 @@ const (
 
 // Error is one problem of one rule.
 type Error struct {
-	File    string // "" when parsed from memory
-	Line    int    // from 1
-	Column  int    // from 1, in bytes of that line
-	SID     uint32 // 0 when unknown
-	Keyword string // "" when the header is at fault
-	Reason  string
-	Problem Problem
+	File     string // "" when parsed from memory
+	Line     int    // from 1
+	Column   int    // from 1, in bytes of that line
+	SID      uint32 // 0 when unknown
+	Keyword  string // "" when the header is at fault
+	Reason   string
+	Problem  Problem
+	Rule     string // the whole rule, with its continuations joined; "" if not of a file
+	RuleLine int    // at which it begins
 }
 
 // Error is one line: file:line:column: sid N: keyword: reason.

@@ -122,6 +122,9 @@ func (s *Set) line(l logicalLine, file string, line int, opt Options) {
 	}
 	place(errs, l.text, file, line, breaks)
 	for _, e := range errs {
+		e.Rule, e.RuleLine = text, line
+	}
+	for _, e := range errs {
 		if e.Problem == Unmet {
 			s.Skipped = append(s.Skipped, e)
 			return

@@ -120,7 +120,7 @@ func TestErrors(t *testing.T) {
 		{`alert http any any -> any any (flow:to_client; http.uri; content:"a"; sid:1;)`, `bound to to_client`},
 		{`alert http any any -> any any (dsize:5; http.uri; content:"a"; sid:1;)`, `mixes keywords of packets`},
 		{`alert http any any -> any any (http.uri; content:"a"; http_uri; sid:1;)`, `sticky buffer is still set`},
-		{`alert http any any -> any any (http.uri; content:"a"; bsize:>5; bsize:0; sid:1;)`, `need more bytes`},
+		{`alert http any any -> any any (http.uri; content:"a"; bsize:>5; bsize:0; sid:1;)`, `cannot match: the contents need`},
 		{`alert tcp any any -> any any (content:"a"; to_md5; sid:1;)`, `needs a sticky buffer`},
 		{`alert http any any -> any any (app-layer-protocol:tls; sid:1;)`, `contradicts protocol http`},
 		{`alert tcp any any -> any any (flow:to_server,to_client; sid:1;)`, `repeats or contradicts`},

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/hauberk/hauberk/sensor"
@@ -14,19 +12,11 @@ import (
 // errProblems says that the problems have been told already.
 var errProblems = errors.New("configuration or rules have errors")
 
-// check is -T and --engine-analysis: every problem to w, and to suricata.log in the folder of -l.
-func (o *options) check(examine func(sensor.Config) (*sensor.Report, error), w io.Writer) (err error) {
+// check is -T and --engine-analysis: every problem to w; the sensor's own log has them too.
+func (o *options) check(examine func(sensor.Config) (*sensor.Report, error), w io.Writer) error {
 	report, err := examine(o.config)
 	if err != nil {
 		return err
-	}
-	if o.config.LogDir != "" {
-		f, openErr := os.OpenFile(filepath.Join(o.config.LogDir, "suricata.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
-		if openErr != nil {
-			return openErr
-		}
-		defer func() { err = errors.Join(err, f.Close()) }()
-		w = io.MultiWriter(w, f)
 	}
 	return tell(w, report)
 }
@@ -41,7 +31,7 @@ func tell(w io.Writer, r *sensor.Report) error {
 		}
 		fmt.Fprintf(&b, "%s: %s: %s\n", level, p.Part, p.Text)
 	}
-	fmt.Fprintf(&b, "Info: detect: %d rule files processed, %d rules loaded\n", r.Files, r.Loaded)
+	fmt.Fprintf(&b, "Info: detect: %s\n", r.Tally())
 	if !r.Fatal() {
 		b.WriteString("Notice: suricata: Configuration provided was successfully loaded. Exiting.\n")
 	}
