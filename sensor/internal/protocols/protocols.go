@@ -6,8 +6,10 @@ import (
 	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/sensor/internal/app/dcerpc"
 	"github.com/hauberk/hauberk/sensor/internal/app/dns"
+	"github.com/hauberk/hauberk/sensor/internal/app/ftp"
 	"github.com/hauberk/hauberk/sensor/internal/app/http1"
 	"github.com/hauberk/hauberk/sensor/internal/app/mqtt"
+	"github.com/hauberk/hauberk/sensor/internal/app/pgsql"
 	"github.com/hauberk/hauberk/sensor/internal/app/quic"
 	"github.com/hauberk/hauberk/sensor/internal/app/smb"
 	"github.com/hauberk/hauberk/sensor/internal/app/smtp"
@@ -27,5 +29,8 @@ func All() []*app.Protocol {
 		smtp.Protocol,
 		smb.Protocol,
 		dcerpc.Protocol,
+		pgsql.Protocol,
+		ftp.Protocol,
+		ftp.Data,
 	}
 }
