@@ -58,7 +58,7 @@ func wantHashes(tree *yamlconf.Tree, c *file.Config) {
 func (pl *pipeline) session(f *flow.Flow) *app.Session {
 	b := pl.of(f)
 	if b.app == nil {
-		b.app = app.NewSession(pl.registry, app.FlowInfo{UDP: f.Proto() == packet.ProtoUDP, ClientPort: f.Client().Port(), ServerPort: f.Server().Port()})
+		b.app = app.NewSession(pl.registry, app.FlowInfo{UDP: f.Proto() == packet.ProtoUDP, Client: f.Client().Addr(), ClientPort: f.Client().Port(), ServerPort: f.Server().Port()})
 		b.app.Attach(flowHost{pl, f, b})
 		pl.announced(f, b.app)
 	}
@@ -130,6 +130,7 @@ func (pl *pipeline) logTx(p *decode.Packet, f *flow.Flow, tx app.Tx, pseudo, las
 			continue
 		}
 		c.Logged |= 1 << i
+		pl.out.assets.learnTx(f, tx, p.Time)
 		for _, l := range pl.out.eve {
 			o := l.options[log.Type]
 			if l.wants(log.Type) && (log.Wanted == nil || log.Wanted(tx, o)) {

@@ -132,6 +132,7 @@ func (pl *pipeline) packet(p *decode.Packet) {
 		pl.accepted++
 		return
 	}
+	pl.out.assets.learn(&in)
 	drop := "flow drop"
 	if !pl.dropped(in.Flow) {
 		drop = pl.inspect(&in, false)
@@ -398,6 +399,7 @@ func (pl *pipeline) flowEnds(f *flow.Flow, reason flow.Reason) {
 		}
 	}
 	b.appInfo(&info)
+	pl.out.assets.learnFlow(f, info.App)
 	for _, l := range pl.out.eve {
 		if l.wants("flow") {
 			l.encoder.Flow(pl.now, f, reason, info)
@@ -451,7 +453,7 @@ func (pl *pipeline) finish() error {
 	return pl.err
 }
 
-// writeStats writes the counters to the logs that want them.
+// writeStats writes the counters to the logs that want them, and what is new of the inventory.
 func (pl *pipeline) writeStats() {
 	counters := pl.counters()
 	uptime := (pl.now - pl.first) / int64(time.Second)
@@ -467,4 +469,5 @@ func (pl *pipeline) writeStats() {
 	for _, l := range pl.out.stats {
 		pl.keep(l.write(appendStats(nil, pl.now, uptime, counters)))
 	}
+	pl.keep(pl.out.assets.tell())
 }

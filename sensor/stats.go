@@ -55,6 +55,9 @@ func (pl *pipeline) counters() []eve.Counter {
 		add("ips.drop_reason.flow_drop", pl.blocked-pl.byRules)
 	}
 	add("logs.bytes_lost", pl.out.lost())
+	if v := pl.out.assets; v != nil {
+		add("assets.lost", v.Lost)
+	}
 	add("app_layer.tx_given_up", pl.registry.GivenUp)
 	if pl.engine != nil {
 		c := &pl.engine.Counters
