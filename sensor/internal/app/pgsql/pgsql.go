@@ -172,13 +172,16 @@ func (p *parser) add() *tx {
 	return t
 }
 
-// current is the transaction of a message that led to the present state.
+// current is the transaction of a message that led to the present state, nil
+// if it belongs to one that is over.
 func (p *parser) current() *tx {
-	txs := p.Txs()
-	if len(txs) == 0 || p.state.begins() {
+	if p.state.begins() {
 		return p.add()
 	}
-	return txs[len(txs)-1].(*tx)
+	if txs := p.Txs(); len(txs) > 0 {
+		return txs[len(txs)-1].(*tx)
+	}
+	return nil
 }
 
 // request takes a message of the client.
@@ -188,7 +191,7 @@ func (p *parser) request(m *message) {
 		p.state = next
 	}
 	t := p.current()
-	if !known {
+	if t == nil || !known {
 		return
 	}
 	switch p.state {
@@ -242,7 +245,7 @@ func (p *parser) response(m *message) {
 		p.state = next
 	}
 	t := p.current()
-	if !known {
+	if t == nil || !known {
 		return
 	}
 	switch {
