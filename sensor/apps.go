@@ -133,7 +133,7 @@ func (pl *pipeline) logTx(p *decode.Packet, f *flow.Flow, tx app.Tx, pseudo, las
 		pl.out.assets.learnTx(f, tx, p.Time)
 		for _, l := range pl.out.eve {
 			o := l.options[log.Type]
-			if l.wants(log.Type) && (log.Wanted == nil || log.Wanted(tx, o)) {
+			if l.wants(log.Switch()) && (log.Wanted == nil || log.Wanted(tx, o)) {
 				l.encoder.Tx(log.Type, p, f, c.ID, pseudo, func(w *jsonw.Writer) { log.Append(w, tx, o) })
 			}
 		}

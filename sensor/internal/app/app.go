@@ -14,6 +14,9 @@
 package app
 
 import (
+	"net/netip"
+	"strconv"
+
 	"github.com/hauberk/hauberk/sensor/internal/app/file"
 	"github.com/hauberk/hauberk/sensor/internal/jsonw"
 	"github.com/hauberk/hauberk/suricata"
@@ -104,6 +107,7 @@ type Extractor struct {
 // Log is one kind of EVE event made from transactions.
 type Log struct {
 	Type string // event_type of EVE, and the name of the type in eve-log
+	With string // the type in eve-log that switches it on, if not Type
 	// A transaction is logged once, when both directions reached these steps.
 	Step [2]uint8
 	// Append writes the members of the event below the common ones, such as
@@ -117,6 +121,14 @@ type Log struct {
 	// text of a key, of a list its entries with spaces between them, false if
 	// absent. nil: it has none.
 	Options func(get func(key string) (string, bool)) (any, error)
+}
+
+// Switch is the type in eve-log that switches the log on.
+func (l *Log) Switch() string {
+	if l.With != "" {
+		return l.With
+	}
+	return l.Type
 }
 
 // EventID is an index into Protocol.Events.
@@ -166,6 +178,14 @@ func (c *Config) Text(path, def string) string {
 		if text, ok := c.Get(path); ok {
 			return text
 		}
+	}
+	return def
+}
+
+// Number is the number at a path, or def.
+func (c *Config) Number(path string, def int) int {
+	if n, err := strconv.Atoi(c.Text(path, "")); err == nil && n >= 0 {
+		return n
 	}
 	return def
 }
@@ -252,6 +272,7 @@ type Context struct {
 // FlowInfo says which flow it is.
 type FlowInfo struct {
 	UDP        bool
+	Client     netip.Addr
 	ClientPort uint16
 	ServerPort uint16
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/sensor/internal/app/file"
 	"github.com/hauberk/hauberk/sensor/internal/app/mime"
+	"github.com/hauberk/hauberk/sensor/internal/app/transfer"
 	"github.com/hauberk/hauberk/sensor/internal/yamlconf"
 	"github.com/hauberk/hauberk/suricata"
 	"github.com/hauberk/hauberk/suricata/match"
@@ -100,12 +101,6 @@ func probe(dir app.Dir, b []byte) app.Verdict {
 	return app.Unsure
 }
 
-// attachment is a file of a message, with its beginning for rules.
-type attachment struct {
-	*file.File
-	begin []byte
-}
-
 // Limits of what is kept.
 const (
 	maxRecipients  = 1024
@@ -121,7 +116,7 @@ type tx struct {
 	from       []byte
 	recipients [][]byte
 	mail       *mime.Message
-	files      []attachment
+	files      []*transfer.Content
 	hasData    bool // DATA was asked for.
 	kept       int
 }
@@ -133,7 +128,7 @@ func (m *mailFile) Open(name []byte) {
 	}
 	m.p.files++
 	f := file.New(m.p.ctx.Config.Files, m.p.files, name)
-	m.tx.files = append(m.tx.files, attachment{File: f})
+	m.tx.files = append(m.tx.files, &transfer.Content{File: f})
 	m.tx.Files[app.ToServer] = append(m.tx.Files[app.ToServer], f)
 }
 
@@ -148,14 +143,7 @@ func (m *mailFile) Add(b []byte) {
 	if len(m.tx.files) == 0 {
 		return
 	}
-	a := &m.tx.files[len(m.tx.files)-1]
-	if a.State != file.Open {
-		return
-	}
-	a.Add(b)
-	n := min(maxKept-m.tx.kept, len(b))
-	a.begin = append(a.begin, b[:n]...)
-	m.tx.kept += n
+	m.tx.kept += m.tx.files[len(m.tx.files)-1].Add(b, maxKept-m.tx.kept)
 }
 
 // Close implements mime.Sink.
@@ -191,14 +179,10 @@ func (t *tx) Buffer(b suricata.Buffer, _ app.Dir, i int, _ *[]byte) (match.Buffe
 		if i >= len(t.files) {
 			return match.Buffer{}, false
 		}
-		a := &t.files[i]
 		if b == suricata.BufFileName {
-			return match.Buffer{Data: a.Name}, true
+			return match.Buffer{Data: t.files[i].Name}, true
 		}
-		if a.State == file.Open && a.Size < inspectFrom {
-			return match.Buffer{}, true
-		}
-		return match.Buffer{Data: a.begin}, true
+		return match.Buffer{Data: t.files[i].Ready(inspectFrom)}, true
 	}
 	if t.mail == nil {
 		return match.Buffer{}, false
