@@ -8,6 +8,7 @@ import (
 	"github.com/hauberk/hauberk/sensor/internal/app/dns"
 	"github.com/hauberk/hauberk/sensor/internal/app/ftp"
 	"github.com/hauberk/hauberk/sensor/internal/app/http1"
+	"github.com/hauberk/hauberk/sensor/internal/app/http2"
 	"github.com/hauberk/hauberk/sensor/internal/app/mqtt"
 	"github.com/hauberk/hauberk/sensor/internal/app/pgsql"
 	"github.com/hauberk/hauberk/sensor/internal/app/quic"
@@ -25,6 +26,7 @@ func All() []*app.Protocol {
 		ssh.Protocol,
 		tls.Protocol,
 		mqtt.Protocol,
+		http2.Protocol,
 		quic.Protocol,
 		smtp.Protocol,
 		smb.Protocol,
