@@ -49,12 +49,13 @@ type Match struct {
 // one Scratch per goroutine.
 type Set struct {
 	texts    []byte // folded
+	reach    int    // where the last text must end
 	exact    []byte // as given
 	patterns []meta
 	coarse   *tier // nil if no text is there
 	middle   *tier // the guest of finest; nil if finest is
 	finest   *tier
-	pairs    *pairTier // nil if no text is that short
+	pairs    []*pairTier // none if no text is that short
 }
 
 // meta is what is known of a pattern after compilation.
@@ -89,6 +90,7 @@ func Compile(patterns []Pattern) (*Set, error) {
 		}
 		m.caseless = p.Fold || !hasLetter(p.Text)
 		s.patterns[i] = m
+		s.reach = max(s.reach, int(m.last))
 	}
 	s.place()
 	return s, nil
@@ -120,6 +122,7 @@ func (s *Set) Scan(sc *Scratch, subject []byte) []Match { return s.ScanAt(sc, su
 // depths of patterns count from the stream's beginning, ends from the piece's.
 func (s *Set) ScanAt(sc *Scratch, subject []byte, offset uint64) []Match {
 	sc.offset = int(min(offset, 1<<31)) // Behind all texts that have a depth.
+	subject = subject[:max(0, min(len(subject), s.reach-sc.offset))]
 	sc.prepare(len(subject), len(s.patterns))
 	folded := sc.folded[:len(subject)+padding]
 	fold(folded, subject)
@@ -136,8 +139,8 @@ func (s *Set) ScanAt(sc *Scratch, subject []byte, offset uint64) []Match {
 		s.confirm(sc, t, out, folded, subject)
 		s.confirm(sc, s.middle, guestOut, folded, subject)
 	}
-	if s.pairs != nil {
-		s.scanPairs(sc, folded, subject)
+	for _, p := range s.pairs {
+		s.scanPairs(sc, p, folded, subject)
 	}
 	for _, m := range sc.matches {
 		sc.seen[m.Pattern>>6] = 0
@@ -288,8 +291,8 @@ func (s *Set) Size() int {
 		}
 		n += 8*len(t.present) + 4*len(t.starts) + 16*len(t.entries)
 	}
-	if s.pairs != nil {
-		n += 8*len(s.pairs.present) + 4*len(s.pairs.starts) + 16*len(s.pairs.entries)
+	for _, p := range s.pairs {
+		n += 8*len(p.present) + 4*len(p.starts) + 16*len(p.entries)
 	}
 	return n
 }
@@ -301,8 +304,8 @@ func (s *Set) Tiers() (n [4]int) {
 			n[i] = t.patterns
 		}
 	}
-	if s.pairs != nil {
-		n[3] = s.pairs.patterns
+	for _, p := range s.pairs {
+		n[3] += p.patterns
 	}
 	return n
 }

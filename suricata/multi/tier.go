@@ -60,20 +60,33 @@ func (t *tier) word(three uint32) uint32 { return (three&0xffffff*multiplier + t
 
 // pairTier is the texts of one to three bytes.
 type pairTier struct {
-	present  [1 << 10]uint64 // bit map of the first two bytes
+	present  []uint64 // bit map of the first two bytes
 	shift    uint8
 	starts   []uint32
 	entries  []entry
 	patterns int
 	reach    int // No text may end behind it.
+	// few is the texts if they are so few that looking for one byte of each in
+	// turn is faster.
+	few []few
+}
+
+// few is a text and its byte that is looked for.
+type few struct {
+	pattern uint32
+	at      int
+	b       byte
 }
 
 func (p *pairTier) bucket(pair uint16) uint32 { return uint32(pair) * multiplier >> p.shift }
 
 // scanPairs looks at every two bytes as far as a text may be; those of a text
 // of one byte may end outside.
-func (s *Set) scanPairs(sc *Scratch, folded, subject []byte) {
-	p := s.pairs
+func (s *Set) scanPairs(sc *Scratch, p *pairTier, folded, subject []byte) {
+	if p.few != nil {
+		s.scanFew(sc, p, folded, subject)
+		return
+	}
 	pair := uint16(0)
 	if len(subject) > 0 {
 		pair = uint16(folded[0]) << 8
@@ -90,6 +103,41 @@ func (s *Set) scanPairs(sc *Scratch, folded, subject []byte) {
 			}
 		}
 	}
+}
+
+// scanFew looks for one text after the other.
+func (s *Set) scanFew(sc *Scratch, p *pairTier, folded, subject []byte) {
+	end := max(0, min(len(subject), p.reach-sc.offset))
+	for _, f := range p.few {
+		for i := f.at; i < end && !sc.found(f.pattern); i++ {
+			k := bytes.IndexByte(folded[i:end], f.b)
+			if k < 0 {
+				break
+			}
+			i += k
+			s.verify(sc, f.pattern, i-f.at, folded, subject)
+		}
+	}
+}
+
+// rarest chooses the byte of a short text that is looked for: rather none that
+// fills payloads of binary protocols or is a letter.
+func rarest(text []byte) (at int) {
+	rank := func(b byte) int {
+		switch {
+		case b == 0 || b == 0xff || b == ' ':
+			return 0
+		case b == 1 || b >= 'a' && b <= 'z' || b >= '0' && b <= '9':
+			return 1
+		}
+		return 2
+	}
+	for i, b := range text {
+		if rank(b) > rank(text[at]) {
+			at = i
+		}
+	}
+	return at
 }
 
 // placement is where the windows of one pattern are, as compilation chose.
@@ -139,9 +187,7 @@ func (s *Set) place() {
 		placed[best] = append(placed[best], placement{uint32(i), at})
 	}
 	s.build(tiers[:], placed[:])
-	if len(short) > 0 {
-		s.buildPairs(short)
-	}
+	s.buildPairs(short)
 }
 
 // build builds the tiers that have patterns, and the finest for its guest.
@@ -317,12 +363,43 @@ func (s *Set) entry(pattern uint32, window int) entry {
 	return e
 }
 
-// buildPairs enters texts of one to three bytes by their first two.
+// beginning is how far from the first byte a text may end to be looked for
+// there only, apart from those that may be anywhere.
+const beginning = 64
+
+// buildPairs makes the tiers of the texts of one to three bytes.
 func (s *Set) buildPairs(short []uint32) {
+	var near, anywhere []uint32
+	for _, i := range short {
+		if s.patterns[i].last <= beginning {
+			near = append(near, i)
+		} else {
+			anywhere = append(anywhere, i)
+		}
+	}
+	for _, list := range [][]uint32{near, anywhere} {
+		if len(list) > 0 {
+			s.pairs = append(s.pairs, s.newPairTier(list))
+		}
+	}
+}
+
+// newPairTier enters texts by their first two bytes.
+func (s *Set) newPairTier(short []uint32) *pairTier {
 	p := &pairTier{patterns: len(short)}
 	windows := 0
 	for _, i := range short {
 		p.reach = max(p.reach, int(s.patterns[i].last))
+	}
+	const fewTexts = 4
+	if len(short) <= fewTexts {
+		for _, i := range short {
+			m := s.patterns[i]
+			text := s.texts[m.at : m.at+uint32(m.length)]
+			at := rarest(text)
+			p.few = append(p.few, few{pattern: i, at: at, b: text[at]})
+		}
+		return p
 	}
 	each := func(f func(pair uint16, pattern uint32)) {
 		for _, i := range short {
@@ -336,6 +413,7 @@ func (s *Set) buildPairs(short []uint32) {
 			}
 		}
 	}
+	p.present = make([]uint64, 1<<10)
 	each(func(pair uint16, _ uint32) {
 		p.present[pair>>6] |= 1 << (pair & 63)
 		windows++
@@ -355,5 +433,5 @@ func (s *Set) buildPairs(short []uint32) {
 		p.entries[next[bucket]] = entry{pattern: pattern}
 		next[bucket]++
 	})
-	s.pairs = p
+	return p
 }

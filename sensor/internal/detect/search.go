@@ -21,7 +21,7 @@ type search struct {
 
 func (s *search) add(r *rule) {
 	s.rules = append(s.rules, r)
-	s.longest = max(s.longest, len(r.Fast.Bytes))
+	s.longest = max(s.longest, len(r.pattern().Text))
 	if r.Fast.Negated {
 		s.ofNeg = append(s.ofNeg, int32(len(s.negated)))
 		s.negated = append(s.negated, r)
@@ -40,12 +40,24 @@ func (s *search) compile() (err error) {
 	return err
 }
 
-// pattern is what to search for to find a rule: its fast pattern, and where
-// that must be if the rule says so in plain numbers.
+// pattern is what to search for to find a rule: its fast pattern, or in place
+// of a short one a longer text of the same buffer, which must be there too;
+// and where that must be if the rule says so in plain numbers.
 func (r *rule) pattern() multi.Pattern {
 	p := multi.Pattern{Text: r.Fast.Bytes, Fold: r.Fast.NoCase}
-	c, ok := r.chains[r.Fast.Chain].Steps[r.Fast.Step].(*suricata.Content)
-	if !ok || r.Fast.Negated || c.Relative || len(p.Text) != len(c.Pattern) || c.Offset.Var != "" || c.Depth.Var != "" {
+	steps := r.chains[r.Fast.Chain].Steps
+	c, ok := steps[r.Fast.Step].(*suricata.Content)
+	if !ok || r.Fast.Negated {
+		return p
+	}
+	if len(p.Text) <= shortPattern {
+		for _, step := range steps {
+			if other, ok := step.(*suricata.Content); ok && !other.Negated && len(other.Pattern) > max(len(p.Text), shortPattern) {
+				c, p.Text, p.Fold = other, other.Pattern, other.NoCase
+			}
+		}
+	}
+	if c.Relative || len(p.Text) != len(c.Pattern) || c.Offset.Var != "" || c.Depth.Var != "" {
 		return p
 	}
 	const most = 1 << 20 // Farther is nowhere.
@@ -96,7 +108,7 @@ type index struct {
 
 func (x *index) add(r *rule) {
 	switch {
-	case len(r.Fast.Bytes) > shortPattern || r.Fast.Negated:
+	case len(r.pattern().Text) > shortPattern || r.Fast.Negated:
 		x.common.add(r)
 	case len(r.Apps) > 0:
 		if x.byApp == nil {

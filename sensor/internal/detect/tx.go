@@ -110,11 +110,17 @@ func (g *appGroup) searchable(r *rule) bool {
 type txState struct {
 	set        *Ruleset       // Whose rules the candidates are.
 	candidates [2][]candidate // Ordered.
-	scanned    [2][]int       // By buffer of the group: bytes a growing one had; -1 when done.
+	scanned    [2][]scanned   // By buffer of the group.
 	// across is how far rules on both directions are together.
 	across    map[int32]*progress
 	inspected [2]uint8 // The progress at the last inspection, plus one.
 	seen      [2]mark
+}
+
+// scanned is how far the search in a buffer is.
+type scanned struct {
+	first, all int  // Bytes that its first piece had, and all pieces.
+	done       bool // It will not grow.
 }
 
 // candidate is a rule that may match a transaction.
@@ -199,7 +205,7 @@ func (e *Engine) InspectTx(p *Packet, tx app.Tx) []Alert {
 	}
 	st.seen[dir] = now
 	if st.scanned[dir] == nil {
-		st.scanned[dir] = make([]int, len(g.buffers))
+		st.scanned[dir] = make([]scanned, len(g.buffers))
 		st.candidates[dir] = make([]candidate, len(g.always))
 		for i, r := range g.always {
 			st.candidates[dir][i].rule = r
@@ -223,30 +229,42 @@ func (e *Engine) scanTx(g *appGroup, st *txState, tx app.Tx, dir app.Dir) {
 	for i := range g.buffers {
 		b := &g.buffers[i]
 		have := st.scanned[dir][i]
-		if step < b.step || have < 0 {
+		if step < b.step || have.done {
 			continue
 		}
-		size := 0
+		first, size := 0, 0
 		for n := 0; ; n++ {
 			data, ok := tx.Buffer(b.buffer, dir, n, &e.scratch)
 			if !ok {
 				break
 			}
+			if n == 0 {
+				first = len(data.Data)
+			}
 			size += len(data.Data)
-			if size > have {
-				text := data.Data
-				if b.transform != nil {
-					text = b.transform.Apply(&e.transform, text)
+			if size > have.all {
+				text := data
+				if n == 0 {
+					text = b.fresh(data, have.first)
 				}
-				e.hits = e.found(e.hits[:0], &b.search, text, data.Offset)
+				if b.transform != nil {
+					text.Data = b.transform.Apply(&e.transform, text.Data)
+				}
+				e.hits = e.found(e.hits[:0], &b.search, text.Data, text.Offset)
 				st.add(dir, e.hits)
 			}
 		}
-		st.scanned[dir][i] = size
-		if !b.buffer.Info().Has(suricata.Stream) && size > 0 || step >= g.last {
-			st.scanned[dir][i] = -1
-		}
+		st.scanned[dir][i] = scanned{first: first, all: size, done: !b.buffer.Info().Has(suricata.Stream) && size > 0 || step >= g.last}
 	}
+}
+
+// fresh is what to search of a buffer of which some bytes were searched before:
+// what follows them, and before that as much as a text may lie across.
+func (b *appBuffer) fresh(data match.Buffer, seen int) match.Buffer {
+	if from := seen - b.search.longest; from > 0 && from < len(data.Data) && data.Offset == 0 && b.transform == nil && b.buffer.Info().Has(suricata.Stream) {
+		data.Data, data.Offset = data.Data[from:], uint64(from)
+	}
+	return data
 }
 
 // together is how far a rule on both directions is.
