@@ -25,7 +25,6 @@ func newRegistry(tree *yamlconf.Tree) *app.Registry {
 			list = append(list, p)
 		}
 	}
-	wantHashes(tree, &c.Files)
 	return app.NewRegistry(c, list)
 }
 
@@ -143,6 +142,7 @@ func (pl *pipeline) logTx(p *decode.Packet, f *flow.Flow, tx app.Tx, pseudo, las
 			if x.Logged || x.State == file.Open && !last {
 				continue
 			}
+			pl.store(p, f, dir, c, x, pseudo)
 			x.Logged = true
 			for _, l := range pl.out.eve {
 				if l.wants("files") {

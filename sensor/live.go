@@ -86,6 +86,7 @@ func (l *Live) tend() {
 	case rules := <-l.rules:
 		pl.engine.Replace(rules)
 		pl.wantFrames()
+		pl.wantFiles()
 	default:
 	}
 	pl.keep(pl.out.drain())

@@ -25,6 +25,7 @@ type outputs struct {
 	stats []*logFile
 	// assets is the passive inventory; nil: none is kept.
 	assets *inventory
+	store  *fileStore // nil: files are not kept.
 	// journal is what the sensor says of itself.
 	journal *journal
 }
@@ -148,11 +149,11 @@ func eachOutput(tree *yamlconf.Tree, do func(*yamlconf.Node)) {
 // lacking says what an output asks for that is not there, "" if nothing.
 func lacking(n *yamlconf.Node) string {
 	switch n.Name {
-	case "fast", "stats", "assets":
+	case "fast", "stats", "file-store", "assets":
 		return ""
 	case "eve-log":
 	default:
-		return fmt.Sprintf("%s: no such output here, it is left out; there are eve-log, fast, stats and assets", n.Name)
+		return fmt.Sprintf("%s: no such output here, it is left out; there are eve-log, fast, stats, file-store and assets", n.Name)
 	}
 	if kind := value(n, "filetype", regular); kind != regular {
 		return fmt.Sprintf("eve-log: no filetype %s here, it is left out; there is %s", kind, regular)
@@ -222,6 +223,13 @@ func (o *outputs) open(n *yamlconf.Node, dir string, c Config, tree *yamlconf.Tr
 			return err
 		}
 		o.fast = append(o.fast, l)
+	case "file-store":
+		if o.store != nil {
+			return errors.New("file-store: there are two, at most one may be enabled")
+		}
+		s, err := openFileStore(n, dir, eve.Options{Interface: c.Interface})
+		o.store = s
+		return err
 	case "stats":
 		l, err := openLog(path("stats.log"), appending)
 		if err != nil {

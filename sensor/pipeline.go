@@ -63,7 +63,8 @@ type beside struct {
 	detect detect.FlowState
 	app    *app.Session // nil until there are bytes.
 	raw    [2]window
-	turn   bool // Its protocol says that its directions are the wrong way round.
+	stored [2]bool // A rule wants its files kept.
+	turn   bool    // Its protocol says that its directions are the wrong way round.
 }
 
 // window is the end of a direction's stream, for rules on it.
@@ -101,6 +102,7 @@ func newPipeline(s settings, registry *app.Registry, rules *detect.Ruleset, out 
 		pl.engine = detect.NewEngine(rules)
 	}
 	pl.wantFrames()
+	pl.wantFiles()
 	return pl
 }
 
@@ -246,6 +248,7 @@ func (pl *pipeline) told(in *detect.Packet, alerts []detect.Alert, of subject, p
 				in.Flow.Dropped = true
 			}
 		}
+		pl.wantStored(in, a, of.tx)
 		switch {
 		case pl.watch != nil:
 			pl.watch(in, a, of.tx)
@@ -303,6 +306,7 @@ func (pl *pipeline) alert(in *detect.Packet, a *detect.Alert, of subject, pseudo
 		b.appInfo(&info.FlowInfo)
 		if of.tx != nil {
 			info.AppendTx = members(of.tx)
+			info.Files = of.tx.Common().Files[in.Dir]
 		}
 	}
 	for _, l := range pl.out.eve {

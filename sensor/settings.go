@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/hauberk/hauberk/sensor/internal/app/file"
 	"github.com/hauberk/hauberk/sensor/internal/decode"
 	"github.com/hauberk/hauberk/sensor/internal/decode/hostos"
 	"github.com/hauberk/hauberk/sensor/internal/flow"
@@ -18,6 +19,7 @@ type settings struct {
 	decode decode.Config
 	flow   flow.Config
 	stream stream.Config
+	files  file.Config // What logs want of files.
 	// streamChecksums: segments with a wrong checksum are no part of a stream.
 	streamChecksums bool
 	// pcapChecksums is auto, yes or no: whether checksums of a capture count.
@@ -64,6 +66,7 @@ func readSettings(tree *yamlconf.Tree) (settings, error) {
 	r.flow(&s.flow)
 	r.stream(&s.stream)
 	s.bypass = tree.Bool("stream.bypass", false)
+	wantHashes(tree, &s.files)
 	s.streamChecksums = tree.Bool("stream.checksum-validation", true)
 	s.pcapChecksums = tree.String("pcap-file.checksum-checks", "auto")
 	return s, r.err

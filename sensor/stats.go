@@ -54,6 +54,11 @@ func (pl *pipeline) counters() []eve.Counter {
 		add("ips.drop_reason.rules", pl.byRules)
 		add("ips.drop_reason.flow_drop", pl.blocked-pl.byRules)
 	}
+	if s := pl.out.store; s != nil {
+		add("file_store.open_files", uint64(s.Counters.Open))
+		add("file_store.open_files_max_hit", s.Counters.MaxHit)
+		add("file_store.fs_errors", s.Counters.Errors+s.errs)
+	}
 	add("logs.bytes_lost", pl.out.lost())
 	if v := pl.out.assets; v != nil {
 		add("assets.lost", v.Lost)

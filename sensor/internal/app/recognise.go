@@ -3,6 +3,8 @@ package app
 import (
 	"bytes"
 	"slices"
+
+	"github.com/hauberk/hauberk/sensor/internal/app/file"
 )
 
 // Registry is the protocols a sensor knows.
@@ -22,6 +24,10 @@ func NewRegistry(c *Config, list []*Protocol) *Registry { return &Registry{confi
 
 // Protocols are those of the registry.
 func (r *Registry) Protocols() []*Protocol { return r.list }
+
+// Files says what is made of the files that begin from now on. It may be
+// changed between packets.
+func (r *Registry) Files() *file.Config { return &r.config.Files }
 
 // Find returns a protocol by its name or an alias.
 func (r *Registry) Find(name string) *Protocol {

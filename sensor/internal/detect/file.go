@@ -13,7 +13,10 @@ import (
 // fileCondition is a condition on a file in transfer.
 type fileCondition = func(*file.File) bool
 
-func fileConditionOf(o *suricata.Option) (fileCondition, error) {
+func fileConditionOf(r *suricata.Compiled, o *suricata.Option) (fileCondition, error) {
+	if _, ok := digests[o.Name]; ok {
+		return digestCondition(r, o)
+	}
 	f, err := plainFileCondition(o)
 	if err != nil || !o.Negated {
 		return f, err

@@ -200,7 +200,7 @@ func (s *Ruleset) rule(c *suricata.Compiled) (*rule, error) {
 		r.flow = append(r.flow, f)
 	}
 	for _, o := range c.File {
-		f, err := fileConditionOf(o)
+		f, err := fileConditionOf(c, o)
 		if err != nil {
 			return nil, err
 		}

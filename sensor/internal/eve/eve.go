@@ -201,6 +201,12 @@ func (e *Encoder) File(p *decode.Packet, f *flow.Flow, dir flow.Dir, id uint64, 
 	}
 	e.w.String("app_proto", app)
 	e.w.Object("fileinfo")
+	e.file(x, id)
+	e.end()
+}
+
+// file writes what is known of a file and closes its object.
+func (e *Encoder) file(x *file.File, id uint64) {
 	e.w.Printable("filename", x.Name)
 	e.w.Array("sid")
 	for _, sid := range x.SIDs {
@@ -222,7 +228,6 @@ func (e *Encoder) File(p *decode.Packet, f *flow.Flow, dir flow.Dir, id uint64, 
 	}
 	e.w.Uint("tx_id", id)
 	e.w.Close()
-	e.end()
 }
 
 // beginFlow writes what events of a flow share. Their time is that of the
@@ -448,6 +453,7 @@ type AlertInfo struct {
 	Link    packet.LinkType
 	Context []state.Context
 	Frame   *app.LiveFrame // nil: it is about none.
+	Files   file.List      // Of the transaction, in the alert's direction.
 	FlowInfo
 	// AppendTx writes the transaction; nil: there is none.
 	AppendTx func(w *jsonw.Writer)
@@ -465,6 +471,14 @@ func (e *Encoder) Alert(p *decode.Packet, f *flow.Flow, a *AlertInfo) {
 	}
 	if a.Frame != nil {
 		e.frame(a.Frame, p.Proto == packet.ProtoUDP)
+	}
+	if len(a.Files) > 0 {
+		e.w.Array("files")
+		for _, x := range a.Files {
+			e.w.Object("")
+			e.file(x, uint64(a.Tx))
+		}
+		e.w.Close()
 	}
 	e.app(a.FlowInfo)
 	if f != nil {

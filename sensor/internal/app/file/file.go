@@ -28,6 +28,18 @@ func (s State) String() string {
 // Config says what to make of files.
 type Config struct {
 	MD5, SHA1, SHA256 bool
+	// Keep begins to keep the bytes of a file; nil: they are not.
+	Keep func() Keeper
+}
+
+// Keeper takes the bytes of a file, until it is known whether it is stored.
+type Keeper interface {
+	Add([]byte)
+	// Drop forgets them.
+	Drop()
+	// Store puts them where stored files are, by their SHA-256, and says where
+	// that is and whether it could.
+	Store(sum []byte) (path string, ok bool)
 }
 
 // File is a file in transfer.
@@ -45,6 +57,7 @@ type File struct {
 	SIDs       []uint32 // Of rules that want it stored.
 
 	hashes [3]hash.Hash
+	kept   Keeper
 }
 
 // New begins a file.
@@ -59,8 +72,14 @@ func New(c Config, id uint32, name []byte) *File {
 	if c.SHA256 {
 		f.hashes[2] = sha256.New()
 	}
+	if c.Keep != nil {
+		f.kept = c.Keep()
+	}
 	return f
 }
+
+// Kept is what has the file's bytes, nil if they are not kept.
+func (f *File) Kept() Keeper { return f.kept }
 
 // Add appends bytes.
 func (f *File) Add(b []byte) {
@@ -68,6 +87,9 @@ func (f *File) Add(b []byte) {
 		return
 	}
 	f.Size += uint64(len(b))
+	if f.kept != nil {
+		f.kept.Add(b)
+	}
 	for _, h := range f.hashes {
 		if h != nil {
 			h.Write(b)
@@ -90,10 +112,21 @@ func (f *File) Close(s State) {
 	}
 }
 
+// SHA256 is the digest of the bytes that came, nil if it is not wanted.
+func (f *File) SHA256() []byte {
+	if f.hashes[2] == nil {
+		return nil
+	}
+	return f.hashes[2].Sum(nil)
+}
+
 // Sums are the digests of a file that came whole: MD5, SHA-1 and SHA-256, nil
 // where not wanted.
 func (f *File) Sums() (sums [3][]byte) {
 	if f.State != Closed || f.Gaps {
+		if f.Stored {
+			sums[2] = f.SHA256() // The name it is stored under.
+		}
 		return sums
 	}
 	for i, h := range f.hashes {
