@@ -19,6 +19,23 @@ func names(pairs string) map[string]uint64 {
 	return m
 }
 
+// Names of numbers, for those who show what rules compare.
+var (
+	LDAPResults    = numbered(ldapResults)
+	LDAPOperations = numbered(ldapOperations)
+	ENIPCommands   = numbered(enipCommands)
+	ENIPStatuses   = numbered(enipStatus)
+)
+
+// numbered turns a table around.
+func numbered(names map[string]uint64) map[uint64]string {
+	m := make(map[uint64]string, len(names))
+	for name, n := range names {
+		m[n] = name
+	}
+	return m
+}
+
 // Frame types of RFC 9113 section 6.
 var http2Frames = names(`
 	data=0 headers=1 priority=2 rst_stream=3 settings=4 push_promise=5 ping=6 go_away=7 window_update=8

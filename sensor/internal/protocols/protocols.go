@@ -9,9 +9,11 @@ import (
 	"github.com/hauberk/hauberk/sensor/internal/app/ftp"
 	"github.com/hauberk/hauberk/sensor/internal/app/http1"
 	"github.com/hauberk/hauberk/sensor/internal/app/http2"
+	"github.com/hauberk/hauberk/sensor/internal/app/ldap"
 	"github.com/hauberk/hauberk/sensor/internal/app/mqtt"
 	"github.com/hauberk/hauberk/sensor/internal/app/pgsql"
 	"github.com/hauberk/hauberk/sensor/internal/app/quic"
+	"github.com/hauberk/hauberk/sensor/internal/app/sip"
 	"github.com/hauberk/hauberk/sensor/internal/app/smb"
 	"github.com/hauberk/hauberk/sensor/internal/app/smtp"
 	"github.com/hauberk/hauberk/sensor/internal/app/ssh"
@@ -31,8 +33,10 @@ func All() []*app.Protocol {
 		smtp.Protocol,
 		smb.Protocol,
 		dcerpc.Protocol,
+		ldap.Protocol,
 		pgsql.Protocol,
 		ftp.Protocol,
 		ftp.Data,
+		sip.Protocol,
 	}
 }

@@ -11,7 +11,7 @@ import (
 type kind uint8
 
 const (
-	unknown kind = iota
+	_ kind = iota
 	// Of clients.
 	sslRequest
 	startup
