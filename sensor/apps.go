@@ -116,6 +116,7 @@ func complete(tx app.Tx) bool {
 func (pl *pipeline) logTx(p *decode.Packet, f *flow.Flow, tx app.Tx, pseudo, last bool) {
 	c := tx.Common()
 	proto := c.Protocol
+	ended := last || pl.of(f).app.Ended() // Then it stays as it is.
 	for ; c.Seen < len(c.Events); c.Seen++ {
 		for _, l := range pl.out.eve {
 			if l.wants("anomaly") && l.anomaly.app {
@@ -125,7 +126,7 @@ func (pl *pipeline) logTx(p *decode.Packet, f *flow.Flow, tx app.Tx, pseudo, las
 	}
 	for i := range proto.Logs {
 		log := &proto.Logs[i]
-		if c.Logged>>i&1 == 1 || !last && !reached(c, log.Step) {
+		if c.Logged>>i&1 == 1 || !ended && !reached(c, log.Step) {
 			continue
 		}
 		c.Logged |= 1 << i

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/sensor/internal/decode"
 	"github.com/hauberk/hauberk/sensor/internal/eve"
 )
@@ -64,12 +65,18 @@ func (pl *pipeline) counters() []eve.Counter {
 		add("assets.lost", v.Lost)
 	}
 	add("app_layer.tx_given_up", pl.registry.GivenUp)
+	pl.registry.Counters(func(name string, c app.Counters) {
+		add("app_layer.flow."+name, c.Flows)
+		add("app_layer.tx."+name, c.Txs)
+		add("app_layer.error."+name+".parser", c.Errors)
+	})
 	if pl.engine != nil {
 		c := &pl.engine.Counters
 		add("detect.alert", c.Alerts)
 		add("detect.alerts_suppressed", c.Suppressed)
 		add("detect.alert_queue_overflow", c.Overflow)
 		add("detect.state_forgotten", c.Forgotten)
+		add("detect.stream_bytes_lost", pl.rawLost)
 	}
 	slices.SortFunc(list, func(a, b eve.Counter) int { return cmp.Compare(a.Name, b.Name) })
 	return list

@@ -289,8 +289,8 @@ type Hooks interface {
 	// more with the same Kind, Dir and Offset when its size is known. Of a
 	// datagram, Offset is in it.
 	Frame(Frame)
-	// Stop ends parsing; Bypass also says that nothing that follows is worth
-	// inspecting (encrypted).
+	// Stop ends parsing, because the bytes are not the protocol's; bypass says
+	// that it is because nothing that follows is worth inspecting (encrypted).
 	Stop(bypass bool)
 	// GiveUp says that a transaction is forgotten before it was judged and
 	// logged, because too many wait. It is counted.

@@ -6,7 +6,7 @@ import "slices"
 // what is kept of one.
 const (
 	maxFrames    = 64
-	maxFrameData = 64 << 10
+	maxFrameData = 256 << 10
 )
 
 // LiveFrame is a frame with its bytes, as far as they are there.

@@ -56,6 +56,9 @@ func (s *Session) Expect(e Expectation) {
 // Stop implements Hooks.
 func (s *Session) Stop(bypass bool) {
 	s.stopped = true
+	if !bypass {
+		s.count().Errors++
+	}
 	if bypass && s.host != nil {
 		s.host.Bypass()
 	}

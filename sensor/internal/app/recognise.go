@@ -15,12 +15,20 @@ type Registry struct {
 
 	config   *Config
 	list     []*Protocol
+	spare    []byte               // Memory for bytes that wait.
 	frames   map[*Protocol]uint32 // The kinds that are kept.
-	reversed bool                 // What was recognised last comes from its other side.
+	counted  map[*Protocol]*counted
+	reversed bool // What was recognised last comes from its other side.
 }
 
 // NewRegistry takes protocols in the order in which they are asked.
-func NewRegistry(c *Config, list []*Protocol) *Registry { return &Registry{config: c, list: list} }
+func NewRegistry(c *Config, list []*Protocol) *Registry {
+	r := &Registry{config: c, list: list, counted: map[*Protocol]*counted{}}
+	for _, p := range list {
+		r.counted[p] = &counted{}
+	}
+	return r
+}
 
 // Protocols are those of the registry.
 func (r *Registry) Protocols() []*Protocol { return r.list }

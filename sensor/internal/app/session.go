@@ -81,6 +81,7 @@ func (s *Session) own() {
 	txs := s.parser.Txs()
 	for i := len(txs) - 1; i >= 0 && txs[i].Common().Protocol == nil; i-- {
 		txs[i].Common().Protocol = s.proto
+		s.count().Txs++
 	}
 }
 
@@ -109,7 +110,11 @@ func (s *Session) Data(dir Dir, offset uint64, data []byte, time int64) {
 	if len(s.pending[dir]) == 0 {
 		s.at[dir] = offset
 	}
+	if s.pending[dir] == nil {
+		s.pending[dir], s.registry.spare = s.registry.spare, nil
+	}
 	s.pending[dir] = append(s.pending[dir], data...)
+	defer s.spare()
 	if s.proto == nil {
 		if !s.recognise(&dir) {
 			return
@@ -119,6 +124,26 @@ func (s *Session) Data(dir Dir, offset uint64, data []byte, time int64) {
 	}
 	s.parse(dir, time)
 }
+
+// spare gives the memory of what waited back to the registry, for the next
+// session that needs some: nearly always nothing is left of it.
+func (s *Session) spare() {
+	for dir, b := range s.pending {
+		if cap(b) <= 2*len(b) {
+			continue
+		}
+		s.pending[dir] = slices.Clone(b)
+		if len(b) == 0 {
+			s.pending[dir] = nil
+		}
+		if cap(b) <= maxSpare {
+			s.registry.spare = b[:0]
+		}
+	}
+}
+
+// maxSpare is the largest buffer that is kept for the next session.
+const maxSpare = 64 << 10
 
 // waits counts bytes of a direction while the protocol is not known. It says
 // whether they are looked at.
@@ -167,6 +192,9 @@ func (s *Session) End(dir Dir, time int64) {
 	}
 	s.parse(dir, time)
 }
+
+// Ended says that nothing follows in either direction.
+func (s *Session) Ended() bool { return s.done[0] && s.done[1] }
 
 // Finish says that the flow is over.
 func (s *Session) Finish() {
@@ -246,6 +274,7 @@ func (s *Session) change() bool {
 
 func (s *Session) adopt(p *Protocol) {
 	s.proto = p
+	s.count().Flows++
 	if p.New != nil {
 		s.parser = p.New(&s.ctx)
 	} else {
