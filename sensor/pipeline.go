@@ -41,7 +41,9 @@ type pipeline struct {
 	maker     *decode.Decoder // Of packets made at the end of flows,
 	own       decode.Batch    // and those.
 	link      packet.LinkType
-	beside    []*beside // By index of the flow.
+	beside    []*[besideChunk]beside // By index of the flow.
+	raw       *slab.Arena            // Of the windows.
+	current   detect.Packet          // The packet under inspection.
 	now       int64
 	first     int64
 	fastLine  []byte
@@ -49,6 +51,7 @@ type pipeline struct {
 	packets   uint64
 	alerts    uint64
 	streamBad uint64
+	rawLost   uint64 // Bytes of streams that rules did not see, for want of room.
 	// Live.
 	kernelPackets, kernelDrops uint64
 	bypassed                   struct{ packets, bytes uint64 } // Of flows that are not followed any more.
@@ -56,6 +59,9 @@ type pipeline struct {
 	accepted, blocked, byRules uint64
 	dropping                   *eve.AlertInfo // Of the first rule that drops the packet.
 }
+
+// besideChunk is how many are made at a time.
+const besideChunk = 1 << 9
 
 // beside is what the layers keep of a flow beside the table.
 type beside struct {
@@ -67,37 +73,11 @@ type beside struct {
 	turn   bool    // Its protocol says that its directions are the wrong way round.
 }
 
-// window is the end of a direction's stream, for rules on it.
-type window struct {
-	data  []byte
-	at    uint64 // Offset of data.
-	fresh uint64 // What follows was not inspected.
-}
-
-// rawOverlap is how much of what was inspected is kept, so that a text that
-// lies across two deliveries is found.
-const rawOverlap = 2560
-
-func (w *window) end() uint64 { return w.at + uint64(len(w.data)) }
-
-func (w *window) add(data []byte) { w.data = append(w.data, data...) }
-
-// gap forgets what is before a gap: no text lies across one.
-func (w *window) gap(to uint64) { w.data, w.at, w.fresh = w.data[:0], to, to }
-
-// inspected keeps the end for next time.
-func (w *window) inspected() {
-	w.fresh = w.end()
-	if drop := len(w.data) - rawOverlap; drop > 0 {
-		w.data = w.data[:copy(w.data, w.data[drop:])]
-		w.at += uint64(drop)
-	}
-}
-
 func newPipeline(s settings, registry *app.Registry, rules *detect.Ruleset, out *outputs) *pipeline {
 	pl := &pipeline{settings: s, decoder: decode.New(s.decode), maker: decode.New(s.decode), out: out, sums: checksums{mode: s.pcapChecksums}, registry: registry, expected: expected{}}
 	pl.flows = flow.NewTable(s.flow, pl.flowEnds)
 	pl.tracker = stream.New(s.stream, pl.flows, pl)
+	pl.raw = slab.NewArena(s.stream.Memory)
 	if rules != nil {
 		pl.engine = detect.NewEngine(rules)
 	}
@@ -126,23 +106,24 @@ func (pl *pipeline) take(link packet.LinkType, number uint64, at int64, data []b
 
 // packet follows one decoded packet.
 func (pl *pipeline) packet(p *decode.Packet) {
-	in := detect.Packet{Packet: p}
+	in := &pl.current
+	*in = detect.Packet{Packet: p}
 	if p.Flags&decode.WantsFlow != 0 {
-		pl.flow(&in)
+		pl.flow(in)
 	}
 	if in.Flow != nil && in.Flow.State == flow.Bypassed {
 		pl.accepted++
 		return
 	}
-	pl.out.assets.learn(&in)
+	pl.out.assets.learn(in)
 	drop := "flow drop"
 	if !pl.dropped(in.Flow) {
-		drop = pl.inspect(&in, false)
+		drop = pl.inspect(in, false)
 	}
 	pl.anomalies(p, in.Flow)
-	pl.appAnomalies(&in)
+	pl.appAnomalies(in)
 	if pl.settings.ips {
-		pl.verdict(&in, drop)
+		pl.verdict(in, drop)
 	}
 	if f := in.Flow; f != nil && f.Bypass && f.State != flow.Bypassed {
 		pl.flows.Move(f, flow.Bypassed)
@@ -196,19 +177,19 @@ func (pl *pipeline) flow(in *detect.Packet) {
 	in.Established, in.InStream = r.Established, r.InStream
 	in.Sizes = pl.tracker.Sizes(f)
 	if w := &c.raw[in.Dir]; w.end() > w.fresh {
-		in.Stream, in.StreamAt, in.StreamNew = w.data, w.at, w.fresh
+		in.Stream, in.StreamAt, in.StreamNew = w.data(pl.raw), w.at, w.fresh
 	}
 }
 
+// of is what is kept beside a flow.
 func (pl *pipeline) of(f *flow.Flow) *beside {
 	i := int(f.Handle.Index())
-	for i >= len(pl.beside) {
-		pl.beside = append(pl.beside, nil)
+	for i/besideChunk >= len(pl.beside) {
+		pl.beside = append(pl.beside, new([besideChunk]beside))
 	}
-	c := pl.beside[i]
-	if c == nil || c.owner != f.Handle {
-		c = &beside{owner: f.Handle}
-		pl.beside[i] = c
+	c := &pl.beside[i/besideChunk][i%besideChunk]
+	if c.owner != f.Handle {
+		*c = beside{owner: f.Handle}
 	}
 	return c
 }
@@ -230,7 +211,7 @@ func (pl *pipeline) inspect(in *detect.Packet, pseudo bool) (drop string) {
 		drop = "rules"
 	}
 	if len(in.Stream) > 0 {
-		b.raw[in.Dir].inspected()
+		b.raw[in.Dir].inspected(pl.raw)
 	}
 	return drop
 }
@@ -363,15 +344,17 @@ func (pl *pipeline) appAnomalies(in *detect.Packet) {
 
 // StreamData implements stream.Sink.
 func (pl *pipeline) StreamData(f *flow.Flow, dir flow.Dir, offset uint64, data []byte) {
-	if pl.engine != nil {
-		pl.of(f).raw[dir].add(data)
+	if w := &pl.of(f).raw[dir]; pl.engine == nil || f.NoInspection {
+		w.forget(pl.raw, offset+uint64(len(data)))
+	} else if !w.add(pl.raw, data) {
+		pl.rawLost += uint64(len(data))
 	}
 	pl.session(f).Data(app.Dir(dir), offset, data, pl.now)
 }
 
 // StreamGap implements stream.Sink.
 func (pl *pipeline) StreamGap(f *flow.Flow, dir flow.Dir, offset, size uint64) {
-	pl.of(f).raw[dir].gap(offset + size)
+	pl.of(f).raw[dir].forget(pl.raw, offset+size)
 	pl.session(f).Gap(app.Dir(dir), offset, size)
 }
 
@@ -412,7 +395,10 @@ func (pl *pipeline) flowEnds(f *flow.Flow, reason flow.Reason) {
 			l.encoder.Netflow(pl.now, f, info)
 		}
 	}
-	pl.beside[f.Handle.Index()] = nil
+	for d := range b.raw {
+		b.raw[d].forget(pl.raw, 0)
+	}
+	*b = beside{}
 }
 
 // inspectRest judges the end of a stream as a packet of the flow would have it.
@@ -427,7 +413,7 @@ func (pl *pipeline) inspectRest(f *flow.Flow, c *beside, dir flow.Dir) {
 	w := &c.raw[dir]
 	in := detect.Packet{
 		Packet: pl.own.Packets[0], Flow: f, State: &c.detect, Dir: dir, Established: true,
-		Stream: w.data, StreamAt: w.at, StreamNew: w.fresh, Sizes: pl.tracker.Sizes(f),
+		Stream: w.data(pl.raw), StreamAt: w.at, StreamNew: w.fresh, Sizes: pl.tracker.Sizes(f),
 	}
 	if w.end() == w.fresh {
 		in.Stream = nil
