@@ -19,6 +19,7 @@ import (
 
 	"github.com/hauberk/hauberk/sensor/internal/app/file"
 	"github.com/hauberk/hauberk/sensor/internal/jsonw"
+	"github.com/hauberk/hauberk/sensor/internal/yamlconf"
 	"github.com/hauberk/hauberk/suricata"
 	"github.com/hauberk/hauberk/suricata/match"
 )
@@ -186,6 +187,14 @@ func (c *Config) Text(path, def string) string {
 func (c *Config) Number(path string, def int) int {
 	if n, err := strconv.Atoi(c.Text(path, "")); err == nil && n >= 0 {
 		return n
+	}
+	return def
+}
+
+// Size is the number of bytes at a path, such as 100kb, or def.
+func (c *Config) Size(path string, def int) int {
+	if n, ok := yamlconf.ParseSize(c.Text(path, "")); ok && n < 1<<30 {
+		return int(n)
 	}
 	return def
 }

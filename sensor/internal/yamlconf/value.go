@@ -54,14 +54,15 @@ func (t *Tree) Size(path string, def uint64) (uint64, error) {
 	if n == nil || n.Null {
 		return def, nil
 	}
-	v, ok := parseSize(n.Value)
+	v, ok := ParseSize(n.Value)
 	if !ok {
 		return def, n.fault(path, "a size such as 64kb")
 	}
 	return v, nil
 }
 
-func parseSize(text string) (uint64, bool) {
+// ParseSize reads a size as [Tree.Size] does.
+func ParseSize(text string) (uint64, bool) {
 	text = strings.ToLower(strings.TrimSpace(text))
 	digits := strings.TrimRight(text, "bgikm ")
 	unit, ok := units[strings.TrimSpace(text[len(digits):])]

@@ -3,7 +3,6 @@ package http1
 import (
 	"bytes"
 	"slices"
-	"strconv"
 
 	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/sensor/internal/app/coding"
@@ -63,44 +62,18 @@ type parser struct {
 func newParser(c *app.Context) *parser {
 	p := &parser{ctx: c, budget: maxUndone}
 	const base = "http.libhtp.default-config."
-	p.limits = [2]int{size(c, base+"request-body-limit", 100<<10), size(c, base+"response-body-limit", 100<<10)}
-	p.minimal = [2]int{size(c, base+"request-body-minimal-inspect-size", 32<<10), size(c, base+"response-body-minimal-inspect-size", 40<<10)}
-	p.layers = size(c, base+"response-body-decompress-layer-limit", 2)
+	p.limits = [2]int{limit(c, base+"request-body-limit", 100<<10), limit(c, base+"response-body-limit", 100<<10)}
+	p.minimal = [2]int{limit(c, base+"request-body-minimal-inspect-size", 32<<10), limit(c, base+"response-body-minimal-inspect-size", 40<<10)}
+	p.layers = c.Config.Number(base+"response-body-decompress-layer-limit", 2)
 	return p
 }
 
-// size reads a number with a unit.
-func size(c *app.Context, path string, def int) int {
-	text := c.Config.Text(path, "")
-	number := text
-	unit := 1
-	for i := range text {
-		if text[i] < '0' || text[i] > '9' {
-			number = text[:i]
-			switch text[len(text)-1] | 0x20 {
-			case 'b':
-				if len(text) >= 3 {
-					switch {
-					case bytes.ContainsAny([]byte(text), "kK"):
-						unit = 1 << 10
-					case bytes.ContainsAny([]byte(text), "mM"):
-						unit = 1 << 20
-					case bytes.ContainsAny([]byte(text), "gG"):
-						unit = 1 << 30
-					}
-				}
-			}
-			break
-		}
+// limit is a size at a path, where 0 is none.
+func limit(c *app.Context, path string, def int) int {
+	if n := c.Config.Size(path, def); n > 0 {
+		return n
 	}
-	n, err := strconv.Atoi(number)
-	if err != nil {
-		return def
-	}
-	if n == 0 {
-		return 1 << 30 // No limit.
-	}
-	return n * unit
+	return 1 << 30
 }
 
 // Txs implements app.Parser.

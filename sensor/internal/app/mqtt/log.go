@@ -5,6 +5,7 @@ import (
 
 	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/sensor/internal/jsonw"
+	"github.com/hauberk/hauberk/sensor/internal/yamlconf"
 )
 
 // names are how EVE calls the messages.
@@ -22,19 +23,53 @@ var propertyNames = map[uint32]string{
 	39: "maximum_packet_size", 40: "wildcard_subscription_available", 41: "subscription_identifier_available", 42: "shared_subscription_available",
 }
 
-// maxText is how much of a text is logged.
-const maxText = 1024
+// options are those of the type mqtt in eve-log.
+type options struct {
+	passwords bool
+	maxText   int // How much of a text is logged.
+}
 
-func text(w *jsonw.Writer, key string, b []byte) {
-	if len(b) > maxText {
-		w.Printable(key, fmt.Appendf(nil, "%s[truncated %d additional bytes]", b[:maxText], len(b)-maxText))
-		return
+var defaults = &options{passwords: true, maxText: 1024}
+
+// readOptions reads passwords and string-log-limit.
+func readOptions(get func(string) (string, bool)) (any, error) {
+	o := *defaults
+	if _, ok := get("passwords"); ok {
+		o.passwords = app.On(get, "passwords")
 	}
-	w.Printable(key, b)
+	if text, ok := get("string-log-limit"); ok {
+		n, ok := yamlconf.ParseSize(text)
+		if !ok {
+			return nil, fmt.Errorf("read mqtt string-log-limit: %q is no size", text)
+		}
+		o.maxText = int(n)
+	}
+	return &o, nil
+}
+
+// writer writes the texts of a message as long as the options allow.
+type writer struct {
+	*jsonw.Writer
+	*options
+}
+
+func (w writer) text(key string, b []byte) { w.Printable(key, cut(b, w.maxText)) }
+
+// cut is a text of at most n bytes, or what is left of it.
+func cut(b []byte, n int) []byte {
+	if len(b) <= n {
+		return b
+	}
+	return fmt.Appendf(nil, "%s[truncated %d additional bytes]", b[:n], len(b)-n)
 }
 
 // appendLog writes the member mqtt of an event.
-func appendLog(w *jsonw.Writer, x app.Tx, _ any) {
+func appendLog(out *jsonw.Writer, x app.Tx, opts any) {
+	o, ok := opts.(*options)
+	if !ok {
+		o = defaults
+	}
+	w := writer{out, o}
 	w.Object("mqtt")
 	for _, m := range x.(*tx).messages {
 		if m.kind == unassigned {
@@ -55,7 +90,7 @@ func appendLog(w *jsonw.Writer, x app.Tx, _ any) {
 	w.Close()
 }
 
-func (m *message) log(w *jsonw.Writer) {
+func (m *message) log(w writer) {
 	switch m.kind {
 	case connect:
 		m.logConnect(w)
@@ -63,11 +98,11 @@ func (m *message) log(w *jsonw.Writer) {
 		w.Bool("session_present", m.present)
 		w.Uint("return_code", uint64(m.reason))
 	case publish:
-		text(w, "topic", m.topic)
+		w.text("topic", m.topic)
 		if m.hasID {
 			w.Uint("message_id", uint64(m.id))
 		}
-		text(w, "message", m.payload)
+		w.text("message", m.payload)
 	case puback, pubrec, pubrel, pubcomp:
 		w.Uint("message_id", uint64(m.id))
 		if m.hasReason {
@@ -76,13 +111,16 @@ func (m *message) log(w *jsonw.Writer) {
 	case subscribe, unsubscribe:
 		w.Uint("message_id", uint64(m.id))
 		w.Array("topics")
+		room := w.maxText // Of all topics together.
 		for _, t := range m.topics {
+			name := cut(t.name, room)
+			room = max(0, room-len(t.name))
 			if m.kind == unsubscribe {
-				w.Printable("", t.name)
+				w.Printable("", name)
 				continue
 			}
 			w.Object("")
-			text(w, "topic", t.name)
+			w.Printable("topic", name)
 			w.Uint("qos", uint64(t.qos))
 			w.Close()
 		}
@@ -111,10 +149,10 @@ func (m *message) log(w *jsonw.Writer) {
 	}
 }
 
-func (m *message) logConnect(w *jsonw.Writer) {
+func (m *message) logConnect(w writer) {
 	w.Printable("protocol_string", m.protocol)
 	w.Uint("protocol_version", uint64(m.version))
-	text(w, "client_id", m.client)
+	w.text("client_id", m.client)
 	w.Object("flags")
 	for _, f := range [...]struct {
 		name string
@@ -124,21 +162,21 @@ func (m *message) logConnect(w *jsonw.Writer) {
 	}
 	w.Close()
 	if m.user != nil {
-		text(w, "username", m.user)
+		w.text("username", m.user)
 	}
-	if m.password != nil {
+	if m.password != nil && w.passwords {
 		w.Printable("password", m.password)
 	}
 	if m.flags&flagWill != 0 {
 		w.Object("will")
-		text(w, "topic", m.willTopic)
-		text(w, "message", m.will)
+		w.text("topic", m.willTopic)
+		w.text("message", m.will)
 		logProperties(w, m.willProperties)
 		w.Close()
 	}
 }
 
-func logProperties(w *jsonw.Writer, list []property) {
+func logProperties(w writer, list []property) {
 	if list == nil {
 		return
 	}
@@ -150,7 +188,7 @@ func logProperties(w *jsonw.Writer, list []property) {
 		case p.id == user:
 			w.Member(p.text, p.more)
 		case p.text != nil:
-			text(w, name, p.text)
+			w.text(name, p.text)
 		default:
 			w.Uint(name, uint64(p.number))
 		}

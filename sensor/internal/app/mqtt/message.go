@@ -1,6 +1,6 @@
 package mqtt
 
-import "encoding/binary"
+import "github.com/hauberk/hauberk/sensor/internal/app/wire"
 
 // kind is a control packet type (MQTT 5.0 section 2.1.2).
 type kind uint8
@@ -88,59 +88,25 @@ func length(b []byte) (value, size int) {
 	return 0, -1
 }
 
-// cursor reads parts of a message; after an error everything is empty.
-type cursor struct {
-	b   []byte
-	bad bool
-}
-
-func (c *cursor) take(n int) []byte {
-	if c.bad || n > len(c.b) {
-		c.bad = true
-		return nil
-	}
-	out := c.b[:n:n]
-	c.b = c.b[n:]
-	return out
-}
-
-func (c *cursor) u8() uint8 {
-	if b := c.take(1); b != nil {
-		return b[0]
-	}
-	return 0
-}
-
-func (c *cursor) u16() uint16 {
-	if b := c.take(2); b != nil {
-		return binary.BigEndian.Uint16(b)
-	}
-	return 0
-}
-
-func (c *cursor) u32() uint32 {
-	if b := c.take(4); b != nil {
-		return binary.BigEndian.Uint32(b)
-	}
-	return 0
-}
+// cursor reads parts of a message.
+type cursor struct{ wire.Reader }
 
 // text reads bytes behind their length and copies them.
 func (c *cursor) text() []byte {
-	b := c.take(int(c.u16()))
-	if b == nil {
+	r := c.Piece(2)
+	if r.Bad {
 		return nil
 	}
-	return append([]byte{}, b...)
+	return append([]byte{}, r.B...)
 }
 
 func (c *cursor) variable() int {
-	v, n := length(c.b)
+	v, n := length(c.B)
 	if n <= 0 {
-		c.bad = true
+		c.Bad, c.B = true, nil
 		return 0
 	}
-	c.take(n)
+	c.Skip(n)
 	return v
 }
 
@@ -148,16 +114,16 @@ func (c *cursor) variable() int {
 const maxProperties = 256
 
 func (c *cursor) properties() (list []property) {
-	p := &cursor{b: c.take(c.variable())}
-	for len(p.b) > 0 && !p.bad && len(list) < maxProperties {
+	p := &cursor{wire.Reader{B: c.Take(c.variable())}}
+	for len(p.B) > 0 && len(list) < maxProperties {
 		x := property{id: uint32(p.variable())}
 		switch x.id {
 		case 1, 23, 25, 36, 37, 40, 41, 42:
-			x.number = uint32(p.u8())
+			x.number = uint32(p.U8())
 		case 2, 17, 24, 39:
-			x.number = p.u32()
+			x.number = p.BE32()
 		case 19, 33, 34, 35:
-			x.number = uint32(p.u16())
+			x.number = uint32(p.BE16())
 		case 11:
 			x.number = uint32(p.variable())
 		case 3, 8, 9, 18, 21, 22, 26, 28, 31:
@@ -165,87 +131,88 @@ func (c *cursor) properties() (list []property) {
 		case 38:
 			x.text, x.more = p.text(), p.text()
 		default:
-			p.bad = true
+			p.Bad = true
 		}
-		if !p.bad {
+		if !p.Bad {
 			list = append(list, x)
 		}
 	}
-	c.bad = c.bad || p.bad
+	c.Bad = c.Bad || p.Bad
 	return list
 }
 
 // read reads what follows the fixed header. It returns false if that makes no
 // sense.
 func (m *message) read(body []byte, version uint8) bool {
-	c := &cursor{b: body}
+	c := &cursor{wire.Reader{B: body}}
 	five := version == 5
 	switch m.kind {
 	case connect:
 		m.readConnect(c)
 	case connack:
-		m.present = c.u8()&1 != 0
-		m.reason, m.hasReason = c.u8(), true
+		m.present = c.U8()&1 != 0
+		m.reason, m.hasReason = c.U8(), true
 		if five {
 			m.properties = c.properties()
 		}
 	case publish:
 		m.topic = c.text()
 		if m.qos > 0 {
-			m.id, m.hasID = c.u16(), true
+			m.id, m.hasID = c.BE16(), true
 		}
 		if five {
 			m.properties = c.properties()
 		}
-		if !c.bad {
-			m.payload = append([]byte{}, c.b...)
+		if !c.Bad {
+			m.payload = append([]byte{}, c.B...)
 		}
 	case puback, pubrec, pubrel, pubcomp:
-		m.id, m.hasID = c.u16(), true
-		if five && len(c.b) > 0 {
-			m.reason, m.hasReason = c.u8(), true
-			if len(c.b) > 0 {
+		m.id, m.hasID = c.BE16(), true
+		m.hasReason = five // Without one it is 0 (section 3.4.2.1).
+		if five && len(c.B) > 0 {
+			m.reason = c.U8()
+			if len(c.B) > 0 {
 				m.properties = c.properties()
 			}
 		}
 	case subscribe, unsubscribe:
-		m.id, m.hasID = c.u16(), true
+		m.id, m.hasID = c.BE16(), true
 		if five {
 			m.properties = c.properties()
 		}
-		for len(c.b) > 0 && !c.bad {
+		for len(c.B) > 0 {
 			t := topic{name: c.text()}
 			if m.kind == subscribe {
-				t.qos = c.u8() & 3
+				t.qos = c.U8() & 3
 			}
-			if !c.bad {
+			if !c.Bad {
 				m.topics = append(m.topics, t)
 			}
 		}
 	case suback, unsuback:
-		m.id, m.hasID = c.u16(), true
+		m.id, m.hasID = c.BE16(), true
 		if five {
 			m.properties = c.properties()
 		}
-		if !c.bad {
-			m.codes = append([]byte{}, c.b...)
+		if !c.Bad {
+			m.codes = append([]byte{}, c.B...)
 		}
 	case disconnect, auth:
 		m.hasReason = five // Without one it is 0 (section 3.14.2.1).
-		if five && len(c.b) > 0 {
-			m.reason = c.u8()
-			if len(c.b) > 0 {
+		if five && len(c.B) > 0 {
+			m.reason = c.U8()
+			if len(c.B) > 0 {
 				m.properties = c.properties()
 			}
 		}
 	}
-	return !c.bad
+	return !c.Bad
 }
 
 func (m *message) readConnect(c *cursor) {
 	m.protocol = c.text()
-	m.version, m.flags = c.u8(), c.u8()
-	c.u16() // Keep alive.
+	m.version, m.flags = c.U8(), c.U8()
+	c.BE16() // Keep alive.
 	if m.version == 5 {
 		m.properties = c.properties()
 	}

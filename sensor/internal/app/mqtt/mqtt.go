@@ -5,8 +5,6 @@
 package mqtt
 
 import (
-	"slices"
-
 	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/suricata"
 	"github.com/hauberk/hauberk/suricata/match"
@@ -28,6 +26,13 @@ const (
 	tooManyMessages
 )
 
+// The kinds of parts of the stream, by their number in Protocol.Frames.
+const (
+	framePDU app.FrameID = iota
+	frameHeader
+	frameData
+)
+
 const complete = 1
 
 // Protocol is MQTT.
@@ -42,7 +47,8 @@ var Protocol = &app.Protocol{
 		doubleConnect: "double_connect", unintroduced: "unintroduced_message", invalidQoS: "invalid_qos_level", missingID: "missing_msg_id",
 		unassignedType: "unassigned_msg_type", tooManyTxs: "too_many_transactions", malformed: "malformed_traffic", tooManyMessages: "too_many_messages",
 	},
-	Logs: []app.Log{{Type: "mqtt", Step: [2]uint8{complete, complete}, Append: appendLog, Wanted: func(x app.Tx, _ any) bool { return len(x.(*tx).messages) > 0 }}},
+	Frames: []string{framePDU: "pdu", frameHeader: "header", frameData: "data"},
+	Logs:   []app.Log{{Type: "mqtt", Step: [2]uint8{complete, complete}, Append: appendLog, Options: readOptions, Wanted: func(x app.Tx, _ any) bool { return len(x.(*tx).messages) > 0 }}},
 }
 
 func buffers() (list []app.Extractor) {
@@ -87,9 +93,8 @@ const (
 )
 
 type parser struct {
+	app.Queue
 	ctx       *app.Context
-	txs       []app.Tx
-	next      uint64
 	version   uint8
 	connected bool
 	max       int    // Bytes of a message that is read.
@@ -97,7 +102,8 @@ type parser struct {
 }
 
 func newParser(c *app.Context) *parser {
-	return &parser{ctx: c, max: 1 << 20}
+	const base = "mqtt.max-msg-length"
+	return &parser{ctx: c, max: c.Config.Size(base, 1<<20)}
 }
 
 // Parse implements app.Parser.
@@ -120,6 +126,7 @@ func (p *parser) Parse(in *app.Input) (consumed, need int) {
 			p.fail(in.Dir)
 			return len(in.Data), 0
 		}
+		p.frames(in.Dir, in.Offset+uint64(consumed), int64(1+n), int64(size))
 		m := &message{kind: kind(rest[0] >> 4), dup: rest[0]&8 != 0, qos: rest[0] >> 1 & 3, retain: rest[0]&1 != 0}
 		if size > p.max {
 			m.cut = size
@@ -139,6 +146,15 @@ func (p *parser) Parse(in *app.Input) (consumed, need int) {
 	}
 }
 
+// frames tells the parts of a message; again when more of it has come.
+func (p *parser) frames(dir app.Dir, offset uint64, head, size int64) {
+	p.ctx.Hooks.Frame(app.Frame{Kind: framePDU, Dir: dir, Offset: offset, Size: head + size})
+	p.ctx.Hooks.Frame(app.Frame{Kind: frameHeader, Dir: dir, Offset: offset, Size: head})
+	if size > 0 {
+		p.ctx.Hooks.Frame(app.Frame{Kind: frameData, Dir: dir, Offset: offset + uint64(head), Size: size})
+	}
+}
+
 // fail ends parsing at a message that makes no sense.
 func (p *parser) fail(dir app.Dir) {
 	t := p.add(dir, nil)
@@ -148,22 +164,14 @@ func (p *parser) fail(dir app.Dir) {
 }
 
 func (p *parser) add(dir app.Dir, m *message) *tx {
-	full := len(p.txs) >= maxTxs
-	if full {
-		p.ctx.Hooks.GiveUp(p.txs[0])
-		p.txs = slices.Delete(p.txs, 0, 1)
-	}
 	t := &tx{waits: -1}
-	if full {
+	if p.Push(p.ctx.Hooks, t, maxTxs) {
 		t.Raise(tooManyTxs)
 	}
-	t.ID = p.next
-	p.next++
 	t.Skip[dir.Other()] = true
 	if m != nil {
 		t.messages = append(t.messages, m)
 	}
-	p.txs = append(p.txs, t)
 	return t
 }
 
@@ -174,7 +182,7 @@ func (p *parser) done(t *tx) {
 
 // waiting is the transaction that waits for an answer, nil if there is none.
 func (p *parser) waiting(id int) *tx {
-	for _, x := range p.txs {
+	for _, x := range p.Txs() {
 		if t := x.(*tx); t.waits == id {
 			return t
 		}
@@ -269,19 +277,9 @@ func (p *parser) answer(dir app.Dir, m *message, id int, last bool, missing app.
 // Gap implements app.Parser.
 func (p *parser) Gap(app.Dir, uint64) bool { return false }
 
-// Txs implements app.Parser.
-func (p *parser) Txs() []app.Tx { return p.txs }
-
-// Free implements app.Parser.
-func (p *parser) Free(t app.Tx) {
-	if i := slices.Index(p.txs, t); i >= 0 {
-		p.txs = slices.Delete(p.txs, i, i+1)
-	}
-}
-
 // End implements app.Parser.
 func (p *parser) End() {
-	for _, x := range p.txs {
+	for _, x := range p.Txs() {
 		p.done(x.(*tx))
 	}
 }
