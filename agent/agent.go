@@ -9,7 +9,6 @@
 package agent
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,13 +23,14 @@ import (
 
 	"github.com/hauberk/hauberk/agent/internal/breaker"
 	"github.com/hauberk/hauberk/agent/internal/cgroup"
-	"github.com/hauberk/hauberk/agent/internal/command"
-	"github.com/hauberk/hauberk/agent/internal/identity"
-	"github.com/hauberk/hauberk/agent/internal/mode"
-	"github.com/hauberk/hauberk/agent/internal/spool"
 	"github.com/hauberk/hauberk/event"
 	"github.com/hauberk/hauberk/internal/obs"
 	"github.com/hauberk/hauberk/link"
+	"github.com/hauberk/hauberk/node/central"
+	"github.com/hauberk/hauberk/node/command"
+	"github.com/hauberk/hauberk/node/identity"
+	"github.com/hauberk/hauberk/node/mode"
+	"github.com/hauberk/hauberk/node/spool"
 	"golang.org/x/sys/unix"
 )
 
@@ -71,19 +71,21 @@ type Agent struct {
 	restarts *obs.Counter
 	refused  *obs.Counter
 
-	mu        sync.Mutex
-	cfg       Config
-	central   centralConfig
-	identity  *identity.Identity
-	client    *link.Client
-	breaker   *breaker.Breaker
-	child     childState
-	sensors   []*event.Sensor
-	collected []*event.Counter // the collector's counters, last heard
-	labels    map[string]string
-	statusOut uint64 // changes of sensors and mode; told when it moved
-	statusOld uint64
-	beats     int
+	mu      sync.Mutex
+	cfg     Config
+	central central.Config
+	// centralError is why a newer one was refused; "": it was not.
+	centralError string
+	identity     *identity.Identity
+	client       *link.Client
+	breaker      *breaker.Breaker
+	child        childState
+	sensors      []*event.Sensor
+	collected    []*event.Counter // the collector's counters, last heard
+	labels       map[string]string
+	statusOut    uint64 // changes of sensors and mode; told when it moved
+	statusOld    uint64
+	beats        int
 }
 
 // New opens everything an agent keeps and makes a new incarnation. cfg must
@@ -169,13 +171,13 @@ func (a *Agent) register() {
 }
 
 func (a *Agent) open() (err error) {
-	if a.central, err = loadCentral(a.path(centralFile)); err != nil {
+	if a.central, err = central.Load(a.path(central.File)); err != nil {
 		a.log.Error("centre's last config is lost", "cause", err)
 	}
 	if len(a.central.Body) > 0 {
 		if next, err := a.cfg.withCentral(a.central.Body); err != nil {
 			a.log.Error("centre's last config no longer fits", "cause", err)
-			a.central = centralConfig{Error: err.Error()}
+			a.central, a.centralError = central.Config{}, err.Error()
 		} else {
 			a.cfg = next
 		}
@@ -255,63 +257,6 @@ func Tune(processors int) {
 	runtime.GOMAXPROCS(min(processors, runtime.NumCPU()))
 }
 
-// host are the facts of this machine a gateway is told.
-type host struct{ name, os, kernel, arch string }
-
-func thisHost() host {
-	h := host{arch: runtime.GOARCH}
-	h.name, _ = os.Hostname()
-	var u unix.Utsname
-	if unix.Uname(&u) == nil {
-		h.kernel = unix.ByteSliceToString(u.Release[:])
-	}
-	data, err := os.ReadFile("/etc/os-release")
-	if err == nil {
-		h.os = prettyName(string(data))
-	}
-	return h
-}
-
-// prettyName returns PRETTY_NAME of an os-release file (os-release(5)).
-func prettyName(data string) string {
-	for line := range strings.Lines(data) {
-		if v, ok := strings.CutPrefix(line, "PRETTY_NAME="); ok {
-			return strings.Trim(strings.TrimSpace(v), `"'`)
-		}
-	}
-	return ""
-}
-
-// EnrolOptions is what joins this machine to a centre.
-type EnrolOptions struct {
-	DataDir string
-	Server  string // host:port of a gateway
-	Token   string
-	Version string
-	Force   bool // replace an identity
-}
-
-// Enrol joins this machine to a centre and stores its identity; a running
-// agent of the same data directory sees it within seconds. It returns the
-// node's id and tenant.
-func Enrol(ctx context.Context, o EnrolOptions) (node event.NodeID, tenant string, err error) {
-	token, err := link.ParseToken(o.Token)
-	if err != nil {
-		return node, "", err
-	}
-	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
-		return node, "", fmt.Errorf("make data directory: %w", err)
-	}
-	h := thisHost()
-	id, err := identity.Enrol(ctx, filepath.Join(o.DataDir, "identity"), o.Server, token, &link.EnrolRequest{
-		Host: h.name, Kind: "agent", Version: o.Version, Os: h.os, Kernel: h.kernel, Arch: h.arch,
-	}, o.Force)
-	if err != nil {
-		return node, "", err
-	}
-	return id.Node(), id.Tenant(), nil
-}
-
 // Identity is who this machine is to the centre.
 type Identity struct {
 	Node               string    `json:"node"`
@@ -323,6 +268,9 @@ type Identity struct {
 // ReadIdentity reads what Enrol stored; the agent need not run.
 func ReadIdentity(dataDir string) (*Identity, error) {
 	id, err := identity.Load(filepath.Join(dataDir, "identity"))
+	if errors.Is(err, identity.ErrNotEnrolled) {
+		return nil, fmt.Errorf("%w: run hauberk-agent enroll", err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ func TestDelivers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !s.Connected || s.Node != w.node.String() || s.Mode != "run" || len(s.Sensors) != 1 || s.Sensors[0].State != "active" || s.Counters["hauberk_agent_events_total"] < 1236 {
+	if !s.Connected || s.Node != w.node.String() || s.Mode != "run" || len(s.Sensors) != 1 || s.Sensors[0].State != "active" || s.Counters["hauberk_node_events_total"] < 1236 {
 		t.Errorf("status %+v", s)
 	}
 	var text strings.Builder
@@ -66,7 +66,7 @@ func TestWithoutGateway(t *testing.T) {
 	first.Stop()
 	for range 2 {
 		a, stop := w.run(t, "emit 500", "")
-		await(t, "events in the spool", func() bool { return a.metrics.Counter("hauberk_agent_events_total", "", "").Value() >= 501 })
+		await(t, "events in the spool", func() bool { return a.metrics.Counter("hauberk_node_events_total", "", "").Value() >= 501 })
 		await(t, "a failed connection", func() bool { s := a.client.State(); return !s.Connected && s.Error != "" })
 		stop()
 	}

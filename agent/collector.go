@@ -11,10 +11,10 @@ import (
 
 	"github.com/hauberk/hauberk/agent/internal/breaker"
 	"github.com/hauberk/hauberk/agent/internal/pipe"
-	"github.com/hauberk/hauberk/agent/internal/spool"
 	"github.com/hauberk/hauberk/event"
 	"github.com/hauberk/hauberk/internal/conf"
 	"github.com/hauberk/hauberk/internal/run"
+	"github.com/hauberk/hauberk/node/spool"
 )
 
 const (

@@ -9,7 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hauberk/hauberk/agent/internal/command"
+	"github.com/hauberk/hauberk/node"
+	"github.com/hauberk/hauberk/node/command"
 )
 
 // commandFuncs are the commands an agent knows.
@@ -80,8 +81,8 @@ func (a *Agent) diagnostics(_ context.Context, _ map[string]string, progress fun
 		return "", err
 	}
 	progress(30)
-	h := thisHost()
-	fmt.Fprintf(&b, "\nhost %s, %s, kernel %s, %s, %d processors\n", h.name, h.os, h.kernel, h.arch, runtime.NumCPU())
+	h := node.ThisHost()
+	fmt.Fprintf(&b, "\nhost %s, %s, kernel %s, %s, %d processors\n", h.Name, h.OS, h.Kernel, h.Arch, runtime.NumCPU())
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	fmt.Fprintf(&b, "heap %d KiB, from the system %d KiB, %d collections\n", m.HeapAlloc>>10, m.Sys>>10, m.NumGC)

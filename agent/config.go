@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/hauberk/hauberk/agent/internal/collect"
-	"github.com/hauberk/hauberk/agent/internal/spool"
 	"github.com/hauberk/hauberk/internal/conf"
+	"github.com/hauberk/hauberk/node/spool"
 )
 
 // Config is everything an operator can say to an agent. What the centre may

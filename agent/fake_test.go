@@ -16,6 +16,7 @@ import (
 	"github.com/hauberk/hauberk/agent/internal/pipe"
 	"github.com/hauberk/hauberk/event"
 	"github.com/hauberk/hauberk/link/linktest"
+	"github.com/hauberk/hauberk/node"
 )
 
 // The test binary is also the collector and the master of these tests, by the
@@ -148,11 +149,11 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) enrol(t *testing.T) {
 	t.Helper()
-	node, tenant, err := Enrol(t.Context(), EnrolOptions{DataDir: w.dir, Server: w.Address, Token: w.NewToken().String(), Version: "test"})
-	if err != nil || tenant != "acme" {
-		t.Fatalf("enrol: %q, %v", tenant, err)
+	id, err := node.Enrol(t.Context(), node.EnrolOptions{Kind: "agent", DataDir: w.dir, Server: w.Address, Token: w.NewToken().String(), Version: "test"})
+	if err != nil || id.Tenant() != "acme" {
+		t.Fatalf("enrol: %v", err)
 	}
-	w.node = node
+	w.node = id.Node()
 }
 
 // run starts an agent on the world's directory. stop ends it and waits.

@@ -4,6 +4,7 @@ import (
 	"github.com/hauberk/hauberk/event"
 	"github.com/hauberk/hauberk/fleet"
 	"github.com/hauberk/hauberk/link"
+	"github.com/hauberk/hauberk/node"
 )
 
 // owner is the agent as the link's client sees it.
@@ -26,14 +27,14 @@ func (o *owner) Renewed(r *link.Renewed) error {
 
 // Hello implements link.Owner.
 func (o *owner) Hello() *link.Hello {
-	a, h := o.agent(), thisHost()
+	a, h := o.agent(), node.ThisHost()
 	m := a.mode.State()
 	status := a.nodeStatus(true)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return &link.Hello{
 		Version: a.deps.Version, Kind: "agent", Incarnation: a.spool.Incarnation(),
-		Host: h.name, Os: h.os, Kernel: h.kernel, Arch: h.arch, Capabilities: a.commands.Names(),
+		Host: h.Name, Os: h.OS, Kernel: h.Kernel, Arch: h.Arch, Capabilities: a.commands.Names(),
 		ModeEpoch: m.Epoch, Stopped: m.Stopped,
 		ConfigVersion: a.central.Version, ConfigHash: a.central.Hash,
 		Backlog: a.spool.Backlog(), Status: status,
@@ -139,7 +140,7 @@ func (a *Agent) report(r *fleet.CommandResult) error { return a.client.Result(r)
 
 // subject is this node as a selector sees it.
 func (a *Agent) subject() fleet.Subject {
-	host := thisHost().name
+	host := node.ThisHost().Name
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return fleet.Subject{ID: a.identity.Node(), Tenant: a.identity.Tenant(), Kind: "agent", Host: host, Labels: a.labels}

@@ -11,10 +11,10 @@ import (
 	"github.com/hauberk/hauberk/agent/internal/breaker"
 	"github.com/hauberk/hauberk/agent/internal/cgroup"
 	"github.com/hauberk/hauberk/agent/internal/collect"
-	"github.com/hauberk/hauberk/agent/internal/identity"
-	"github.com/hauberk/hauberk/agent/internal/spool"
 	"github.com/hauberk/hauberk/event"
 	"github.com/hauberk/hauberk/internal/run"
+	"github.com/hauberk/hauberk/node/identity"
+	"github.com/hauberk/hauberk/node/spool"
 )
 
 // Run runs the agent until the context ends. Its pipeline:

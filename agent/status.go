@@ -76,7 +76,7 @@ func (a *Agent) Status() *Status {
 	if s.CollectorError == "" {
 		s.CollectorError = a.child.note
 	}
-	s.ConfigVersion, s.ConfigError = a.central.Version, a.central.Error
+	s.ConfigVersion, s.ConfigError = a.central.Version, a.centralError
 	if a.identity != nil {
 		leaf := a.identity.Credentials()
 		s.Node, s.Tenant, s.Certificate = leaf.Identity.Node.String(), leaf.Identity.Tenant, leaf.Leaf.NotAfter

@@ -2678,7 +2678,7 @@ func (x *Sensor) GetReason() string {
 // Counter is a monotonic count since the node's incarnation began.
 type Counter struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`   // hauberk_agent_events_dropped_total
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`   // hauberk_node_events_dropped_total
 	Label         string                 `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"` // one closed label, "reason=ring_full", or empty
 	Value         uint64                 `protobuf:"varint,3,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields

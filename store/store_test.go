@@ -395,7 +395,7 @@ func TestAlertsNodesAndResultsArrive(t *testing.T) {
 	node := storetest.Node(5)
 	presence := &fleet.Presence{Node: node[:], Tenant: "acme", Host: "db1", State: fleet.PresenceState_PRESENCE_STATE_ONLINE, Gateway: "g", Incarnation: 2, Backlog: 3,
 		Status: &event.NodeStatus{Counters: []*event.Counter{
-			{Name: "hauberk_agent_events_total", Value: 10}, {Name: "hauberk_agent_events_dropped_total", Label: "reason=spool_full", Value: 2}}}}
+			{Name: "hauberk_node_events_total", Value: 10}, {Name: "hauberk_node_events_dropped_total", Label: "reason=spool_full", Value: 2}}}}
 	result := &fleet.CommandResult{Command: "c1", Node: node[:], State: fleet.CommandState_COMMAND_STATE_DONE, Time: 5, Tenant: "acme", Output: "pong"}
 	value1, err1 := presence.MarshalVT()
 	value2, err2 := result.MarshalVT()

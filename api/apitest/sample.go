@@ -95,7 +95,7 @@ func Presence() *fleet.Presence {
 				{Name: "file", Method: "fanotify", State: event.SensorState_SENSOR_STATE_FAILED, Reason: "canary did not fire within 2 s"},
 				{Name: "login", Method: "journald", State: event.SensorState_SENSOR_STATE_UNAVAILABLE, Reason: "no journal on this host"},
 			},
-			Counters: []*event.Counter{{Name: "hauberk_agent_events_total", Value: 123456}, {Name: "hauberk_agent_events_dropped_total", Label: "reason=ring_full", Value: 3}},
+			Counters: []*event.Counter{{Name: "hauberk_node_events_total", Value: 123456}, {Name: "hauberk_node_events_dropped_total", Label: "reason=ring_full", Value: 3}},
 		},
 	}
 }

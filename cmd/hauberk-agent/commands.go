@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -17,6 +16,7 @@ import (
 	"github.com/hauberk/hauberk/agent"
 	"github.com/hauberk/hauberk/internal/conf"
 	"github.com/hauberk/hauberk/internal/notify"
+	"github.com/hauberk/hauberk/node"
 )
 
 func flags(name string) *flag.FlagSet {
@@ -97,36 +97,7 @@ func runAgent(args []string, out io.Writer) error {
 }
 
 func enroll(args []string, out io.Writer) error {
-	f := flags("enroll")
-	o := agent.EnrolOptions{Version: version}
-	f.StringVar(&o.Server, "server", "", "`host:port` of a gateway")
-	f.StringVar(&o.Token, "token", "", "from hauberk token create; - reads it from standard input")
-	f.StringVar(&o.DataDir, "data-dir", agent.DefaultDataDir(), "where the identity is kept")
-	f.BoolVar(&o.Force, "force", false, "replace an identity this machine has")
-	timeout := f.Duration("timeout", 30*time.Second, "how long to try")
-	if err := parse(f, args); err != nil {
-		return err
-	}
-	if o.Server == "" || o.Token == "" {
-		return errors.New("enroll: --server and --token must be given")
-	}
-	if o.Token == "-" {
-		text, err := io.ReadAll(io.LimitReader(os.Stdin, 4096))
-		if err != nil {
-			return fmt.Errorf("enroll: read token: %w", err)
-		}
-		o.Token = string(text)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, *timeout)
-	defer cancel()
-	node, tenant, err := agent.Enrol(ctx, o)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(out, "enrolled as node %s of tenant %s\n", node, tenant)
-	return err
+	return node.EnrolCommand(node.EnrolOptions{Kind: "agent", Version: version, DataDir: agent.DefaultDataDir()}, args, out, os.Stderr)
 }
 
 func status(args []string, out io.Writer) error {

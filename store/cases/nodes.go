@@ -65,8 +65,8 @@ func (d *DB) putPresence(ctx context.Context, tx *sql.Tx, p *fleet.Presence) err
 
 // Counters of a node's status that follow its events (docs/formats/spool.md).
 const (
-	counterProduced = "hauberk_agent_events_total"
-	counterDropped  = "hauberk_agent_events_dropped_total"
+	counterProduced = "hauberk_node_events_total"
+	counterDropped  = "hauberk_node_events_dropped_total"
 )
 
 // spoolCounters reads how many events were given a sequence and how many of

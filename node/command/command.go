@@ -71,7 +71,7 @@ func New(cfg Config) (*Runner, error) {
 	r := &Runner{cfg: cfg, queue: make(chan *fleet.Command, queued), seen: map[string]int64{}}
 	r.done = r.counter("done")
 	r.failed = r.counter("failed")
-	r.unreported = cfg.Metrics.Counter("hauberk_agent_command_results_lost_total", "", "Results that could not be queued for the gateway.")
+	r.unreported = cfg.Metrics.Counter("hauberk_node_command_results_lost_total", "", "Results that could not be queued for the gateway.")
 	data, err := os.ReadFile(filepath.Join(cfg.Dir, file))
 	if err == nil {
 		err = json.Unmarshal(data, &r.seen)
@@ -86,7 +86,7 @@ func New(cfg Config) (*Runner, error) {
 }
 
 func (r *Runner) counter(outcome string) *obs.Counter {
-	return r.cfg.Metrics.Counter("hauberk_agent_commands_total", "outcome="+outcome, "Commands received.")
+	return r.cfg.Metrics.Counter("hauberk_node_commands_total", "outcome="+outcome, "Commands received.")
 }
 
 // Names returns the commands this node runs.

@@ -126,17 +126,17 @@ func Open(cfg Config, log *slog.Logger, r *obs.Registry) (*Spool, error) {
 
 func (s *Spool) register(r *obs.Registry) {
 	dropped := func(reason string) *obs.Counter {
-		return r.Counter("hauberk_agent_events_dropped_total", "reason="+reason, "Events the spool dropped.")
+		return r.Counter("hauberk_node_events_dropped_total", "reason="+reason, "Events the spool dropped.")
 	}
 	s.n = counters{
-		appended: r.Counter("hauberk_agent_events_total", "", "Events given a sequence."),
+		appended: r.Counter("hauberk_node_events_total", "", "Events given a sequence."),
 		dropped:  dropped("spool_full"), droppedMemory: dropped("no_disk"), tooLarge: dropped("too_large"),
-		torn:       r.Counter("hauberk_agent_spool_torn_total", "", "Segments whose end was torn by a crash; what was cut was never acknowledged."),
-		bad:        r.Counter("hauberk_agent_spool_unreadable_total", "", "Segment files that could not be read and were removed."),
-		diskErrors: r.Counter("hauberk_agent_spool_disk_errors_total", "", "Failed writes; the spool went on in memory."),
-		acked:      r.Counter("hauberk_agent_events_acknowledged_total", "", "Events known to be on the bus."),
+		torn:       r.Counter("hauberk_node_spool_torn_total", "", "Segments whose end was torn by a crash; what was cut was never acknowledged."),
+		bad:        r.Counter("hauberk_node_spool_unreadable_total", "", "Segment files that could not be read and were removed."),
+		diskErrors: r.Counter("hauberk_node_spool_disk_errors_total", "", "Failed writes; the spool went on in memory."),
+		acked:      r.Counter("hauberk_node_events_acknowledged_total", "", "Events known to be on the bus."),
 	}
-	r.Gauge("hauberk_agent_spool_bytes", "", "Bytes of segments on disk and in memory.", func() uint64 {
+	r.Gauge("hauberk_node_spool_bytes", "", "Bytes of segments on disk and in memory.", func() uint64 {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return uint64(s.bytes + s.memory)

@@ -117,8 +117,8 @@ func TestOrderAndAck(t *testing.T) {
 	}
 	s.Acked(bulk, lastBulk)
 	s.Acked(pri, lastPri)
-	if s.Backlog() != 0 || counter(r, "hauberk_agent_events_acknowledged_total", "") != 155 {
-		t.Fatalf("backlog %d, acknowledged %d", s.Backlog(), counter(r, "hauberk_agent_events_acknowledged_total", ""))
+	if s.Backlog() != 0 || counter(r, "hauberk_node_events_acknowledged_total", "") != 155 {
+		t.Fatalf("backlog %d, acknowledged %d", s.Backlog(), counter(r, "hauberk_node_events_acknowledged_total", ""))
 	}
 	s.Rewind()
 	if out, _ := s.Next(bulk, link.MaxBatch); out != nil {
@@ -200,7 +200,7 @@ func TestTornTail(t *testing.T) {
 			if len(got) != want {
 				t.Fatalf("damage at %d (spoil %v): %d events, want %d", at, spoil, len(got), want)
 			}
-			if want > 0 && want < 100 && !slices.Contains(ends, at) && counter(r, "hauberk_agent_spool_torn_total", "") != 1 {
+			if want > 0 && want < 100 && !slices.Contains(ends, at) && counter(r, "hauberk_node_spool_torn_total", "") != 1 {
 				t.Fatalf("damage at %d was not counted", at)
 			}
 			s.Close()
@@ -222,7 +222,7 @@ func TestFullDropsOldestBulkFirst(t *testing.T) {
 		t.Fatalf("%d of 50 priority events are left", len(got))
 	}
 	take(t, s, bulk, link.MaxBatch, all, got)
-	dropped := counter(r, "hauberk_agent_events_dropped_total", "reason=spool_full")
+	dropped := counter(r, "hauberk_node_events_dropped_total", "reason=spool_full")
 	if len(got)+int(dropped) != made {
 		t.Fatalf("%d kept + %d dropped, %d made", len(got), dropped, made)
 	}
@@ -239,7 +239,7 @@ func TestTooLarge(t *testing.T) {
 	s.Append(in(t, bulk, 1, 1, link.MaxBatch-4096))
 	got := seen{}
 	take(t, s, bulk, link.MaxBatch, all, got)
-	if len(got) != 1 || counter(r, "hauberk_agent_events_dropped_total", "reason=too_large") != 1 {
+	if len(got) != 1 || counter(r, "hauberk_node_events_dropped_total", "reason=too_large") != 1 {
 		t.Fatalf("%d events, %v", len(got), r.Readings())
 	}
 	if out, err := s.Next(bulk, 100); out != nil || err != nil {
@@ -268,7 +268,7 @@ func TestDiskLost(t *testing.T) {
 	s.Append(in(t, bulk, 0, 100, 100))
 	got := seen{}
 	last := take(t, s, bulk, link.MaxBatch, all, got)
-	if len(got) != 100 || counter(r, "hauberk_agent_spool_disk_errors_total", "") == 0 {
+	if len(got) != 100 || counter(r, "hauberk_node_spool_disk_errors_total", "") == 0 {
 		t.Fatalf("%d of 100 events through memory", len(got))
 	}
 	s.Acked(bulk, last)
@@ -279,7 +279,7 @@ func TestDiskLost(t *testing.T) {
 		t.Fatalf("%d bytes in memory", s.memory)
 	}
 	take(t, s, bulk, link.MaxBatch, all, got)
-	if dropped := counter(r, "hauberk_agent_events_dropped_total", "reason=no_disk"); dropped == 0 || len(got)+int(dropped) != 6100 {
+	if dropped := counter(r, "hauberk_node_events_dropped_total", "reason=no_disk"); dropped == 0 || len(got)+int(dropped) != 6100 {
 		t.Fatalf("%d through + %d dropped of 6100", len(got), dropped)
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {

@@ -35,7 +35,7 @@ const (
 )
 
 // ErrNotEnrolled says that this machine has no identity yet.
-var ErrNotEnrolled = errors.New("this machine is not enrolled: run hauberk-agent enroll")
+var ErrNotEnrolled = errors.New("this machine is not enrolled")
 
 // file is identity.json.
 type file struct {
