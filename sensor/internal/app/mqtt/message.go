@@ -199,11 +199,11 @@ func (m *message) read(body []byte, version uint8) bool {
 		}
 	case disconnect, auth:
 		m.hasReason = five // Without one it is 0 (section 3.14.2.1).
-		if five && len(c.B) > 0 {
+		if five && len(c.B) == 1 {
+			c.U8() // As Suricata has it, a reason counts only with properties behind it.
+		} else if five && len(c.B) > 0 {
 			m.reason = c.U8()
-			if len(c.B) > 0 {
-				m.properties = c.properties()
-			}
+			m.properties = c.properties()
 		}
 	}
 	return !c.Bad

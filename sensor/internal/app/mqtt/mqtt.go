@@ -129,8 +129,8 @@ func (p *parser) Parse(in *app.Input) (consumed, need int) {
 		p.frames(in.Dir, in.Offset+uint64(consumed), int64(1+n), int64(size))
 		m := &message{kind: kind(rest[0] >> 4), dup: rest[0]&8 != 0, qos: rest[0] >> 1 & 3, retain: rest[0]&1 != 0}
 		if size > p.max {
-			m.cut = size
-			p.skip[in.Dir] = 1 + n + size
+			m.cut = 1 + n + size
+			p.skip[in.Dir] = m.cut
 			p.take(in.Dir, m)
 			continue
 		}
