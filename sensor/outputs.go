@@ -162,7 +162,7 @@ func lacking(n *yamlconf.Node) string {
 	if types == nil {
 		return ""
 	}
-	made := []string{"alert", "anomaly", "drop", "files", "flow", "frame", "netflow", "stats"}
+	made := []string{"alert", "anomaly", "arp", "drop", "files", "flow", "frame", "netflow", "stats"}
 	for _, p := range protocols.All() {
 		for _, l := range p.Logs {
 			made = append(made, l.Type)
@@ -336,6 +336,7 @@ func (e *eveLog) addType(t *yamlconf.Node, opts *eve.Options) {
 			opts.Reference = on("metadata.rule.reference", "no")
 		case "anomaly":
 			e.anomaly.decode, e.anomaly.stream, e.anomaly.app = on("types.decode", "no"), on("types.stream", "no"), on("types.applayer", "yes")
+			opts.AnomalyHeader = on("packethdr", "no")
 		case "drop":
 			e.drops.alerts, e.drops.all = on("alerts", "no"), value(n, "flows", "start") == "all"
 		case "stats":

@@ -38,6 +38,7 @@ type pipeline struct {
 	settings  settings
 	sums      checksums
 	batch     decode.Batch
+	root      *decode.Packet  // The packet that was captured, while it is followed.
 	maker     *decode.Decoder // Of packets made at the end of flows,
 	own       decode.Batch    // and those.
 	link      packet.LinkType
@@ -98,9 +99,13 @@ func (pl *pipeline) take(link packet.LinkType, number uint64, at int64, data []b
 	pl.batch.Reset()
 	pl.decoder.Decode(&pl.batch, link, number, at, 0, data)
 	pl.flows.Advance(pl.now)
+	if n := len(pl.batch.Packets); n > 0 {
+		pl.root = pl.batch.Packets[n-1] // What was found in it comes before it.
+	}
 	for _, p := range pl.batch.Packets {
 		pl.packet(p)
 	}
+	pl.root = nil
 	pl.keep(pl.out.drain())
 }
 
@@ -121,6 +126,9 @@ func (pl *pipeline) packet(p *decode.Packet) {
 		drop = pl.inspect(in, false)
 	}
 	pl.anomalies(p, in.Flow)
+	if p.Layer3 == decode.ARP {
+		pl.arp(p)
+	}
 	pl.appAnomalies(in)
 	if pl.settings.ips {
 		pl.verdict(in, drop)
@@ -282,6 +290,9 @@ func (pl *pipeline) alert(in *detect.Packet, a *detect.Alert, of subject, pseudo
 	if a.Stream {
 		info.Payload = in.Stream
 	}
+	if in.Flags&decode.TunnelChild != 0 {
+		info.Root = pl.root
+	}
 	if in.Flow != nil {
 		b := pl.of(in.Flow)
 		b.appInfo(&info.FlowInfo)
@@ -320,8 +331,16 @@ func (pl *pipeline) anomalies(p *decode.Packet, f *flow.Flow) {
 		var list [8]decode.Event
 		for _, ev := range p.Events.Append(list[:0]) {
 			if ev.Stream() && l.anomaly.stream || !ev.Stream() && l.anomaly.decode {
-				l.encoder.Anomaly(p, f, ev)
+				l.encoder.Anomaly(p, f, ev, pl.link)
 			}
+		}
+	}
+}
+
+func (pl *pipeline) arp(p *decode.Packet) {
+	for _, l := range pl.out.eve {
+		if l.wants("arp") {
+			l.encoder.ARP(p)
 		}
 	}
 }

@@ -4,7 +4,6 @@
 package eve
 
 import (
-	"encoding/base64"
 	"net/netip"
 	"time"
 
@@ -33,6 +32,8 @@ type Options struct {
 	PayloadMax                        int
 	Metadata                          bool // of the rule
 	Reference                         bool
+	// AnomalyHeader: an anomaly of a packet tells its first bytes.
+	AnomalyHeader bool
 }
 
 // Encoder makes events. It is not safe for concurrent use.
@@ -94,9 +95,9 @@ func ProtoName(p packet.Proto) string {
 	case packet.ProtoAH:
 		return "AH"
 	case packet.ProtoIPv4:
-		return "IP-ENCAP"
+		return "IP-in-IP"
 	case packet.ProtoIPv6:
-		return "IPV6"
+		return "IPv6"
 	case packet.ProtoIGMP:
 		return "IGMP"
 	}
@@ -311,6 +312,7 @@ func (e *Encoder) ethernet(eth packet.Ethernet) {
 	e.w.Object("ether")
 	e.w.HexSep("src_mac", src[:], ":")
 	e.w.HexSep("dest_mac", dst[:], ":")
+	e.w.Uint("ether_type", uint64(eth.Type()))
 	e.w.Close()
 }
 
@@ -322,11 +324,10 @@ func source(p *decode.Packet, pseudo bool) string {
 	switch p.Source {
 	case decode.FromGRE:
 		return "gre tunnel"
-	case decode.FromIPv4, decode.FromIPv6:
-		if p.Layer3 == decode.IPv6 {
-			return "ipv6 tunnel"
-		}
+	case decode.FromIPv4:
 		return "ipv4 tunnel"
+	case decode.FromIPv6:
+		return "ipv6 tunnel"
 	case decode.FromTeredo:
 		return "teredo tunnel"
 	case decode.FromVXLAN:
@@ -452,6 +453,7 @@ type AlertInfo struct {
 	Pseudo  bool
 	Link    packet.LinkType
 	Context []state.Context
+	Root    *decode.Packet // That the packet was found in; nil: in none.
 	Frame   *app.LiveFrame // nil: it is about none.
 	Files   file.List      // Of the transaction, in the alert's direction.
 	FlowInfo
@@ -466,6 +468,9 @@ func (e *Encoder) Alert(p *decode.Packet, f *flow.Flow, a *AlertInfo) {
 		e.w.Int("tx_id", a.Tx)
 	}
 	e.alert(p, a)
+	if a.Root != nil {
+		e.tunnel(p, a.Root)
+	}
 	if a.AppendTx != nil {
 		a.AppendTx(&e.w)
 	}
@@ -623,10 +628,7 @@ func (e *Encoder) evidence(p *decode.Packet, a *AlertInfo) {
 		e.w.Uint("stream", n)
 	}
 	if e.opts.Packet && !a.Pseudo {
-		e.w.String("packet", base64.StdEncoding.EncodeToString(p.Data))
-		e.w.Object("packet_info")
-		e.w.Uint("linktype", uint64(a.Link))
-		e.w.Close()
+		e.bytes(p, a.Link, len(p.Data))
 	}
 }
 
@@ -707,7 +709,7 @@ func (e *Encoder) FlowAnomaly(p *decode.Packet, f *flow.Flow, pseudo bool, app, 
 }
 
 // Anomaly writes what is wrong with a packet.
-func (e *Encoder) Anomaly(p *decode.Packet, f *flow.Flow, ev decode.Event) {
+func (e *Encoder) Anomaly(p *decode.Packet, f *flow.Flow, ev decode.Event, link packet.LinkType) {
 	e.begin("anomaly", p, f, false)
 	e.w.Object("anomaly")
 	if ev.Stream() {
@@ -717,5 +719,8 @@ func (e *Encoder) Anomaly(p *decode.Packet, f *flow.Flow, ev decode.Event) {
 	}
 	e.w.String("event", ev.String())
 	e.w.Close()
+	if e.opts.AnomalyHeader {
+		e.bytes(p, link, headerBytes)
+	}
 	e.end()
 }
