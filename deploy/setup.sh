@@ -73,6 +73,9 @@ if [ "$what" = test ] || [ "$what" = develop ]; then
   need ip iproute2
   need openssl openssl
   need curl curl
+  need dig bind9-dnsutils
+  need redis-cli redis-tools
+  need ssh openssh-client
   need chromium chromium
   need protoc protobuf-compiler
   need shellcheck shellcheck

@@ -77,6 +77,7 @@ func serveQueue(ctx context.Context, cfg Config, q Queues, queue int, serve func
 	if err != nil {
 		return fmt.Errorf("open queue %d: %w", queue, err)
 	}
+	cfg.Engine.LearnNeighbours = cfg.Engine.LearnNeighbours || q.Count > 1
 	if q.PortFor != nil {
 		cfg.Engine.PortFor = func(local, remote netip.AddrPort) bool { return q.PortFor(queue, local, remote) }
 	}

@@ -72,6 +72,9 @@ type Config struct {
 	ECN         bool // Negotiate ECN.
 	SegmentRate int  // Answers a second to segments that belong to nothing or prove nothing (RST, challenge ACK, ICMP errors).
 
+	// LearnNeighbours takes the link address a packet came from for the way back to its sender. On a NIC with several
+	// queues the answers of ARP and NDP come to one of them, and the stacks of the others learn in this way.
+	LearnNeighbours bool
 	// PortFor says whether a local port may be chosen for an active open: on a NIC with several queues, whether the
 	// answers will come to our queue. Nil: any.
 	PortFor func(local, remote netip.AddrPort) bool
@@ -164,6 +167,8 @@ type Stack struct {
 	waiting    int // Frames that wait for a neighbour.
 	lastDst    ip
 	lastNext   *neighbour
+	rxFrom     ip      // With LearnNeighbours: the sender of the packet last received,
+	rxMAC      [6]byte // and the link address it came from.
 	pathMTU    map[ip]path
 	fragments  map[fragKey]*datagram
 	sweepAt    int64
@@ -227,6 +232,9 @@ func (s *Stack) Input(now int64, f port.Frame) {
 	}
 	switch uint16(b[12])<<8 | uint16(b[13]) {
 	case 0x0800, 0x86dd:
+		if s.cfg.LearnNeighbours {
+			s.rxFrom, s.rxMAC = ip{}, [6]byte(b[6:12])
+		}
 		s.inputIP(b[14:], f.Verified)
 	case 0x0806:
 		s.inputARP(b[14:])

@@ -50,6 +50,9 @@ func (s *Stack) inputIP(b []byte, verified bool) {
 		ok = s.parse4(b, &p)
 	}
 	if ok {
+		if s.cfg.LearnNeighbours {
+			s.learn(&p.src)
+		}
 		s.dispatch(&p)
 	}
 }

@@ -90,9 +90,25 @@ func (s *Stack) route(dst *ip) *neighbour {
 		}
 		n = &neighbour{used: s.now}
 		s.neighbours[key] = n
-		s.ask(&key, n)
+		if s.rxFrom == *dst && *dst != (ip{}) {
+			n.mac, n.known, n.askAt = s.rxMAC, true, s.now+reachable
+		} else {
+			s.ask(&key, n)
+		}
 	}
 	return n
+}
+
+// learn notes which link address the sender of a packet was heard from, for route, and that it lives.
+func (s *Stack) learn(from *ip) {
+	s.rxFrom = *from
+	if s.rxMAC[0]&1 != 0 {
+		s.rxFrom = ip{}
+		return
+	}
+	if n := s.lastNext; n != nil && n.known && s.lastDst == *from && n.mac == s.rxMAC {
+		n.askAt, n.tries = s.now+reachable, 0
+	}
 }
 
 // forgetOne makes room by dropping a neighbour nobody has used for a second.

@@ -6,11 +6,13 @@
 package filter
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -164,11 +166,15 @@ func XDP(ifindex int, mode Mode, r Rules) (*Filter, error) {
 
 // join finds our program on an interface; nil without an error when there is none.
 func join(ifindex int, r Rules) (*Filter, error) {
+	program, err := attached(ifindex)
+	if program == 0 || err != nil {
+		return nil, err
+	}
 	var links link.Iterator
 	defer links.Close()
 	for links.Next() {
 		info, err := links.Link.Info()
-		if err != nil || info.XDP() == nil || int(info.XDP().Ifindex) != ifindex {
+		if err != nil || info.XDP() == nil || info.Program != program {
 			continue
 		}
 		p, err := ebpf.NewProgramFromID(info.Program)
@@ -186,6 +192,50 @@ func join(ifindex int, r Rules) (*Filter, error) {
 		return f, f.closeOn(errors.Join(err, f.write(r, own)))
 	}
 	return nil, nil
+}
+
+// attached asks which XDP program an interface of this network namespace has, 0 for none. A link tells the number of its
+// interface, but not the namespace.
+func attached(ifindex int) (id ebpf.ProgramID, err error) {
+	table, err := syscall.NetlinkRIB(unix.RTM_GETLINK, unix.AF_UNSPEC)
+	if err != nil {
+		return 0, fmt.Errorf("list interfaces: %w", err)
+	}
+	messages, err := syscall.ParseNetlinkMessage(table)
+	if err != nil {
+		return 0, fmt.Errorf("list interfaces: %w", err)
+	}
+	for i := range messages {
+		m := &messages[i]
+		if m.Header.Type != unix.RTM_NEWLINK || len(m.Data) < unix.SizeofIfInfomsg || int(binary.NativeEndian.Uint32(m.Data[4:])) != ifindex {
+			continue
+		}
+		attrs, err := syscall.ParseNetlinkRouteAttr(m)
+		if err != nil {
+			return 0, fmt.Errorf("list interfaces: %w", err)
+		}
+		for _, a := range attrs {
+			if a.Attr.Type&^unix.NLA_F_NESTED == unix.IFLA_XDP {
+				id = nested(a.Value)
+			}
+		}
+	}
+	return id, nil
+}
+
+// nested finds IFLA_XDP_PROG_ID among the attributes within IFLA_XDP.
+func nested(b []byte) ebpf.ProgramID {
+	for len(b) >= unix.NLA_HDRLEN {
+		n, kind := int(binary.NativeEndian.Uint16(b)), binary.NativeEndian.Uint16(b[2:])
+		if n < unix.NLA_HDRLEN || n > len(b) {
+			break
+		}
+		if kind == unix.IFLA_XDP_PROG_ID && n >= 8 {
+			return ebpf.ProgramID(binary.NativeEndian.Uint32(b[4:]))
+		}
+		b = b[min(len(b), (n+unix.NLA_ALIGNTO-1)&^(unix.NLA_ALIGNTO-1)):]
+	}
+	return 0
 }
 
 // adopt opens the maps of a program, and says whether they are ours.

@@ -11,7 +11,9 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"path/filepath"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/hauberk/hauberk/netstack"
 	"github.com/hauberk/hauberk/netstack/afpacket"
@@ -82,8 +84,7 @@ func Queues(c Config, stack *netstack.Config) (netstack.Queues, error) {
 	}
 	count := c.Queues
 	if count == 0 && c.Driver != Packet {
-		found, _ := filepath.Glob(filepath.Join("/sys/class/net", c.Interface, "queues", "rx-*"))
-		count = len(found)
+		count = receiveQueues(c.Interface)
 	}
 	if c.Driver == Auto && count > 1 {
 		// Processes must agree: a packet socket sees all queues' frames, so there is no falling back to it with several.
@@ -93,6 +94,27 @@ func Queues(c Config, stack *netstack.Config) (netstack.Queues, error) {
 	}
 	rules := c.Rules(stack)
 	return netstack.Queues{Count: max(1, count), Open: func(queue int) (port.Port, error) { return open(c, rules, queue, count > 1) }}, nil
+}
+
+// receiveQueues asks the driver how many receive queues there are; one that does not say has one.
+func receiveQueues(name string) int {
+	const getChannels = 0x3c // ETHTOOL_GCHANNELS of include/uapi/linux/ethtool.h, and its struct ethtool_channels.
+	channels := struct{ cmd, maxRx, maxTx, maxOther, maxCombined, rx, tx, other, combined uint32 }{cmd: getChannels}
+	request := struct {
+		name [unix.IFNAMSIZ]byte
+		data unsafe.Pointer
+		_    [16]byte
+	}{data: unsafe.Pointer(&channels)}
+	copy(request.name[:unix.IFNAMSIZ-1], name)
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 1
+	}
+	defer unix.Close(fd)
+	if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&request))); e != 0 {
+		return 1
+	}
+	return int(max(1, channels.rx+channels.combined))
 }
 
 // try opens queue 0 with AF_XDP, and closes it again.
@@ -142,7 +164,7 @@ func open(c Config, r filter.Rules, queue int, xdpOnly bool) (port.Port, error) 
 
 func openWith(d Driver, c Config, r filter.Rules, queue int) (port.Port, error) {
 	if d == Packet {
-		return opened(afpacket.Open(afpacket.Config{Interface: c.Interface, Rules: r, TrustChecksums: c.XDP.TrustChecksums}))
+		return opened(afpacket.Open(afpacket.Config{Interface: c.Interface, Rules: r}))
 	}
 	x := c.XDP
 	x.Interface, x.Queue, x.Rules, x.Mode = c.Interface, queue, r, filter.Native

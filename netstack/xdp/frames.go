@@ -118,18 +118,25 @@ func (p *Port) Buffer() (port.Frame, bool) {
 	if p.pieces {
 		return port.Frame{Data: p.spare(), Handle: heap}, true
 	}
-	at, ok := p.take()
-	if !ok {
+	if len(p.free) == 0 && !p.reclaim() {
 		return port.Frame{}, false
 	}
+	at, _ := p.take()
 	return port.Frame{Data: p.memory[at+headroom : at+headroom : at+uint64(p.chunk)], Handle: at}, true
+}
+
+// reclaim looks for chunks of packets that have gone, and says whether there are free ones.
+func (p *Port) reclaim() bool {
+	p.ending.RLock()
+	defer p.ending.RUnlock()
+	if !p.closed.Load() {
+		p.complete()
+	}
+	return len(p.free) > 0
 }
 
 // take takes a chunk of the free ones.
 func (p *Port) take() (uint64, bool) {
-	if len(p.free) == 0 {
-		p.complete()
-	}
 	if len(p.free) == 0 {
 		return 0, false
 	}
@@ -140,6 +147,11 @@ func (p *Port) take() (uint64, bool) {
 
 // Transmit puts a frame into the tx ring; Flush shows it to the kernel.
 func (p *Port) Transmit(f port.Frame) {
+	p.ending.RLock()
+	defer p.ending.RUnlock()
+	if p.closed.Load() {
+		return
+	}
 	if f.Handle&heap != 0 {
 		p.transmitPieces(f)
 		return
@@ -196,11 +208,6 @@ func (p *Port) transmitPieces(f port.Frame) {
 
 // drain makes room in a full tx ring, and says whether it could.
 func (p *Port) drain() bool {
-	p.ending.RLock()
-	defer p.ending.RUnlock()
-	if p.closed.Load() {
-		return false
-	}
 	p.push()
 	p.complete()
 	return p.tx.room(1) > 0

@@ -17,20 +17,20 @@ type ring[T any] struct {
 	mask                      uint32
 	own                       uint32 // Our index: of the producer in fill and tx, of the consumer in rx and completion.
 	seen                      uint32 // The other side's index, when last looked at.
+	mem                       []byte
 }
 
 // mapRing maps a ring of n entries of a socket.
-func mapRing[T any](maps *mappings, fd int, n uint32, page int64, o unix.XDPRingOffset) (*ring[T], error) {
+func mapRing[T any](fd int, n uint32, page int64, o unix.XDPRingOffset) (*ring[T], error) {
 	var entry T
 	size := int(o.Desc) + int(n)*int(unsafe.Sizeof(entry))
 	mem, err := unix.Mmap(fd, page, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
 	if err != nil {
 		return nil, fmt.Errorf("map ring: %w", err)
 	}
-	maps.add(mem)
 	at := func(off uint64) *uint32 { return (*uint32)(unsafe.Pointer(&mem[off])) }
 	return &ring[T]{
-		producer: at(o.Producer), consumer: at(o.Consumer), flags: at(o.Flags), mask: n - 1,
+		producer: at(o.Producer), consumer: at(o.Consumer), flags: at(o.Flags), mask: n - 1, mem: mem,
 		entries: unsafe.Slice((*T)(unsafe.Pointer(&mem[o.Desc])), n),
 	}, nil
 }
@@ -76,13 +76,10 @@ func (r *ring[T]) pending() uint32 { return r.own - atomic.LoadUint32(r.consumer
 // wanted says that the kernel waits for a system call (XDP_USE_NEED_WAKEUP).
 func (r *ring[T]) wanted() bool { return atomic.LoadUint32(r.flags)&unix.XDP_RING_NEED_WAKEUP != 0 }
 
-// mappings is what a port has mapped.
-type mappings struct{ all [][]byte }
-
-func (m *mappings) add(b []byte) { m.all = append(m.all, b) }
-
-func (m *mappings) unmap() {
-	for _, b := range m.all {
-		_ = unix.Munmap(b) // Whole, and once: it cannot fail.
+// unmap ends the ring. As long as it is mapped the kernel keeps the socket, and so the queue.
+func (r *ring[T]) unmap() error {
+	if r == nil {
+		return nil
 	}
+	return unix.Munmap(r.mem)
 }

@@ -81,7 +81,6 @@ type Port struct {
 	groups int // A packet socket that sees nothing.
 	zero   bool
 
-	maps   *mappings
 	memory []byte // Of the frames, shared with the kernel.
 	chunk  int
 	pieces bool // Packets may be longer than a chunk.
@@ -95,7 +94,7 @@ type Port struct {
 	given  bool // The queue's frames are ours.
 	gone   error
 	closed atomic.Bool
-	ending sync.RWMutex // Held shared by what makes system calls, which may run beside Close.
+	ending sync.RWMutex // Held shared by all that Close may run beside.
 	count  struct {
 		rxFrames, rxBytes, txFrames, txBytes, rxTooLong, txFull, txError atomic.Uint64
 	}
@@ -111,10 +110,6 @@ func Open(cfg Config) (*Port, error) {
 		return nil, fmt.Errorf("open interface %s: %w", cfg.Interface, err)
 	}
 	p := &Port{cfg: cfg, fd: -1, wake: -1, groups: -1, chunk: shortChunk}
-	// Close may run beside Receive, so that what is mapped stays until nobody can reach it.
-	maps := &mappings{}
-	runtime.AddCleanup(p, func(m *mappings) { m.unmap() }, maps)
-	p.maps = maps
 	p.info = port.Info{Name: nic.Name, MTU: nic.MTU, MAC: nic.HardwareAddr}
 	if len(p.info.MAC) != 6 {
 		return nil, fmt.Errorf("open interface %s: not an Ethernet", cfg.Interface)
@@ -183,7 +178,8 @@ func (p *Port) allocate() (err error) {
 			return fmt.Errorf("allocate %d bytes of frames: %w", size, err)
 		}
 	}
-	p.maps.add(p.memory)
+	// Frames may be looked at after Close, so that their memory stays until nobody can reach the port.
+	runtime.AddCleanup(p, func(m []byte) { _ = unix.Munmap(m) }, p.memory)
 	reg := unix.XDPUmemReg{Addr: uint64(uintptr(unsafe.Pointer(&p.memory[0]))), Len: uint64(size), Size: uint32(p.chunk)}
 	if err := setsockopt(p.fd, unix.XDP_UMEM_REG, unsafe.Pointer(&reg), unsafe.Sizeof(reg)); err != nil {
 		return fmt.Errorf("register frames: %w", err)
@@ -205,16 +201,16 @@ func (p *Port) makeRings() (err error) {
 	if err := getsockopt(p.fd, unix.XDP_MMAP_OFFSETS, unsafe.Pointer(&o), unsafe.Sizeof(o)); err != nil {
 		return fmt.Errorf("read offsets of rings: %w", err)
 	}
-	if p.fill, err = mapRing[uint64](p.maps, p.fd, n, unix.XDP_UMEM_PGOFF_FILL_RING, o.Fr); err != nil {
+	if p.fill, err = mapRing[uint64](p.fd, n, unix.XDP_UMEM_PGOFF_FILL_RING, o.Fr); err != nil {
 		return err
 	}
-	if p.done, err = mapRing[uint64](p.maps, p.fd, n, unix.XDP_UMEM_PGOFF_COMPLETION_RING, o.Cr); err != nil {
+	if p.done, err = mapRing[uint64](p.fd, n, unix.XDP_UMEM_PGOFF_COMPLETION_RING, o.Cr); err != nil {
 		return err
 	}
-	if p.rx, err = mapRing[unix.XDPDesc](p.maps, p.fd, n, unix.XDP_PGOFF_RX_RING, o.Rx); err != nil {
+	if p.rx, err = mapRing[unix.XDPDesc](p.fd, n, unix.XDP_PGOFF_RX_RING, o.Rx); err != nil {
 		return err
 	}
-	p.tx, err = mapRing[unix.XDPDesc](p.maps, p.fd, n, unix.XDP_PGOFF_TX_RING, o.Tx)
+	p.tx, err = mapRing[unix.XDPDesc](p.fd, n, unix.XDP_PGOFF_TX_RING, o.Tx)
 	return err
 }
 
@@ -338,6 +334,7 @@ func (p *Port) Close() error {
 	if p.filter != nil {
 		errs = append(errs, p.filter.Close())
 	}
+	errs = append(errs, p.fill.unmap(), p.done.unmap(), p.rx.unmap(), p.tx.unmap())
 	for _, fd := range []int{p.fd, p.wake, p.groups} {
 		if fd >= 0 {
 			errs = append(errs, unix.Close(fd))
