@@ -28,7 +28,8 @@ type Limits struct {
 	Storm int
 }
 
-// Found is one event and the rules it matched, in rising order.
+// Found is one event and the rules it matched, in rising order; none for an
+// alert that a node raised.
 type Found struct {
 	Record event.Record
 	Rules  []sigma.RuleID
@@ -55,6 +56,11 @@ func NewMatcher(rules *ruleset.Rules) *Matcher {
 func (m *Matcher) Batch(b *event.Batch, out []Found) []Found {
 	b.Each(&m.record, func(_ int, r *event.Record) bool {
 		m.Events++
+		if r.Event.GetAlert() != nil {
+			m.Matched++
+			out = append(out, Found{Record: *r, rules: m.rules})
+			return true
+		}
 		class, ok := match.ClassOf(r.Event)
 		if !ok {
 			return true
@@ -94,13 +100,16 @@ type Engine struct {
 	memory     memory
 	storm      map[sigma.RuleID]int
 	stormEnds  time.Time
-	counters   Counters
-	view       match.Event
+	// relayed is storm for rules of nodes.
+	relayed     map[string]int
+	relayedEnds time.Time
+	counters    Counters
+	view        match.Event
 }
 
 // New returns an Engine without history.
 func New(rules *ruleset.Rules, limits Limits) *Engine {
-	e := &Engine{limits: limits, exceptions: except.New(nil), folder: fold.New(limits.Fold)}
+	e := &Engine{limits: limits, exceptions: except.New(nil), folder: fold.New(limits.Fold), relayed: map[string]int{}}
 	e.SetRules(rules)
 	return e
 }
@@ -150,6 +159,10 @@ func (e *Engine) Judge(found []Found, now time.Time, out []*event.Alert) []*even
 	for i := range found {
 		f := &found[i]
 		if f.rules != e.rules {
+			continue
+		}
+		if f.Record.Event.GetAlert() != nil {
+			out = e.relay(f, now, out)
 			continue
 		}
 		rules := e.allowed(f, now)

@@ -102,8 +102,14 @@ func newAlert(info *ruleset.Info, r *event.Record, summary string) *event.Alert 
 		RuleId: info.Key, RuleName: info.Title, Severity: info.Severity, Description: info.Description,
 		Techniques: info.Techniques, TechniqueNames: info.TechniqueNames, Tactics: info.Tactics,
 		FalsePositives: info.FalsePositives, References: info.References, Ruleset: info.Source,
-		Tenant: r.Tenant, Summary: summary,
+		Summary: summary,
 	}
+	place(a, r)
+	return a
+}
+
+// place says whose alert it is, as the gateway has it.
+func place(a *event.Alert, r *event.Record) {
 	if !r.ID.Node.IsZero() {
 		a.Node = r.ID.Node.String()
 	}
@@ -114,8 +120,7 @@ func newAlert(info *ruleset.Info, r *event.Record, summary string) *event.Alert 
 			a.Labels[strings.Clone(k)] = strings.Clone(v)
 		}
 	}
-	a.Tenant = strings.Clone(a.Tenant)
-	return a
+	a.Tenant = strings.Clone(r.Tenant)
 }
 
 // evidenceOf copies the event, so that it outlives its batch.
