@@ -46,7 +46,7 @@ func Commands(o Options) []*cobra.Command {
 	for _, c := range commands {
 		s.connectFlags(c)
 	}
-	return commands
+	return append(commands, s.edgeCommand())
 }
 
 // session is what the commands of one run share: the flags every one has.

@@ -21,7 +21,13 @@ func newRegistry(tree *yamlconf.Tree) *app.Registry {
 	c := &app.Config{Get: optionsOf(tree.Node(strings.TrimSuffix(base, ".")))}
 	var list []*app.Protocol
 	for _, p := range protocols.All() {
-		if tree.String(base+p.Name+".enabled", "yes") != "no" {
+		switch tree.String(base+p.Name+".enabled", "yes") {
+		case "no":
+		case "detection-only":
+			seen := *p
+			seen.New = nil
+			list = append(list, &seen)
+		default:
 			list = append(list, p)
 		}
 	}

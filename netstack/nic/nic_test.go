@@ -131,7 +131,7 @@ func web(t *testing.T, s *netstack.Stack) {
 	for _, args := range [][]string{
 		{"http://10.9.0.2/"}, {"http://[fd09::2]/"}, {"--http1.1", "-k", "https://10.9.0.2/"}, {"--http2", "-k", "https://[fd09::2]/"},
 	} {
-		if got := client(t, "curl", append([]string{"-sSf", "-g"}, args...)...); got != body {
+		if got := client(t, "curl", append([]string{"-sSf", "-g", "--max-time", "20"}, args...)...); got != body {
 			t.Errorf("curl %v: %d bytes", args, len(got))
 		}
 	}
@@ -139,7 +139,7 @@ func web(t *testing.T, s *netstack.Stack) {
 	if err := os.WriteFile(file, []byte(body), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := client(t, "curl", "-sSf", "--data-binary", "@"+file, "http://10.9.0.2/echo"); got != body {
+	if got := client(t, "curl", "-sSf", "--max-time", "20", "--data-binary", "@"+file, "http://10.9.0.2/echo"); got != body {
 		t.Errorf("echo of %d bytes: %d", len(body), len(got))
 	}
 	if got := client(t, "openssl", "s_client", "-connect", "10.9.0.2:443", "-tls1_3", "-alpn", "h2"); !strings.Contains(got, "ALPN protocol: h2") {
@@ -183,7 +183,7 @@ func names(t *testing.T, s *netstack.Stack) {
 		<-started
 	}
 	for _, args := range []string{"@10.9.0.2 +bufsize=4096", "@fd09::2 +bufsize=1400", "@10.9.0.2 +noedns", "@10.9.0.2 +tcp"} {
-		out := client(t, "dig", append(strings.Fields(args), "+tries=1", "TXT", "name.test")...)
+		out := client(t, "dig", append(strings.Fields(args), "+tries=1", "+time=20", "TXT", "name.test")...)
 		if strings.Count(out, long) != 4 {
 			t.Errorf("dig %s: %s", args, out)
 		}

@@ -55,6 +55,15 @@ func (p *Ports) Ranges() []Range[uint16] { return p.ranges }
 
 // Contains reports whether the port is in the set.
 func (p *Ports) Contains(port uint16) bool {
+	const few = 16
+	if len(p.ranges) <= few {
+		for _, r := range p.ranges {
+			if port <= r.Hi {
+				return port >= r.Lo
+			}
+		}
+		return false
+	}
 	_, found := slices.BinarySearchFunc(p.ranges, port, func(r Range[uint16], port uint16) int {
 		return side(cmp.Compare(r.Lo, port), cmp.Compare(r.Hi, port))
 	})

@@ -39,6 +39,9 @@ type Options struct {
 	// Partial completes TCP and UDP checksums that a local virtual interface
 	// (veth, tap) hands over unfinished. A physical card never does.
 	Partial bool
+	// Key of the hashes of flows: the same on every edge of a cluster, so that
+	// they choose alike. Zero: a random one, kept with the pinned tables.
+	Key [2]uint64
 	// Generic forces the slow XDP hook every driver has; otherwise it is the
 	// fallback, and Native says which it was.
 	Generic bool

@@ -11,6 +11,7 @@ import (
 	"github.com/hauberk/hauberk/suricata"
 	"github.com/hauberk/hauberk/suricata/match"
 	"github.com/hauberk/hauberk/suricata/multi"
+	"github.com/hauberk/hauberk/suricata/netset"
 	"github.com/hauberk/hauberk/suricata/siteconf"
 )
 
@@ -285,12 +286,7 @@ func (e *Engine) member(set *addressSet, p *Packet, dst bool) bool {
 	return m.in[end]
 }
 
-type ports interface {
-	Any() bool
-	Contains(uint16) bool
-}
-
-func contains(p ports, port uint16) bool { return p.Any() || p.Contains(port) }
+func contains(p *netset.Ports, port uint16) bool { return p.Any() || p.Contains(port) }
 
 func hasPorts(p *decode.Packet) bool {
 	return p.Proto == packet.ProtoTCP || p.Proto == packet.ProtoUDP || p.Proto == packet.ProtoSCTP

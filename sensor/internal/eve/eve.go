@@ -41,6 +41,8 @@ type Encoder struct {
 	w       jsonw.Writer
 	opts    Options
 	scratch []byte
+	stamped []byte // The last time written,
+	second  int64  // and its second.
 }
 
 // New returns an encoder.
@@ -56,8 +58,19 @@ func (e *Encoder) Reset() { e.w.Reset(e.w.Bytes()[:0]) }
 const stampFormat = "2006-01-02T15:04:05.000000-0700"
 
 func (e *Encoder) stamp(key string, ns int64) {
-	e.scratch = time.Unix(0, ns).UTC().AppendFormat(e.scratch[:0], stampFormat)
-	e.w.Text(key, e.scratch)
+	second := ns / 1e9
+	if ns%1e9 < 0 {
+		second-- // Before 1970, downwards too.
+	}
+	if second != e.second || e.stamped == nil {
+		e.second, e.stamped = second, time.Unix(0, ns).UTC().AppendFormat(e.stamped[:0], stampFormat)
+	}
+	micros := (ns - second*1e9) / 1000
+	for i := len("2006-01-02T15:04:05.000000") - 1; i > len("2006-01-02T15:04:05"); i-- {
+		e.stamped[i] = '0' + byte(micros%10)
+		micros /= 10
+	}
+	e.w.Text(key, e.stamped)
 }
 
 func (e *Encoder) addr(key string, a netip.Addr) {

@@ -5,18 +5,22 @@ package protocols
 import (
 	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/sensor/internal/app/dcerpc"
+	"github.com/hauberk/hauberk/sensor/internal/app/dhcp"
 	"github.com/hauberk/hauberk/sensor/internal/app/dns"
 	"github.com/hauberk/hauberk/sensor/internal/app/ftp"
 	"github.com/hauberk/hauberk/sensor/internal/app/http1"
 	"github.com/hauberk/hauberk/sensor/internal/app/http2"
 	"github.com/hauberk/hauberk/sensor/internal/app/ldap"
 	"github.com/hauberk/hauberk/sensor/internal/app/mqtt"
+	"github.com/hauberk/hauberk/sensor/internal/app/ntp"
 	"github.com/hauberk/hauberk/sensor/internal/app/pgsql"
 	"github.com/hauberk/hauberk/sensor/internal/app/quic"
 	"github.com/hauberk/hauberk/sensor/internal/app/sip"
 	"github.com/hauberk/hauberk/sensor/internal/app/smb"
 	"github.com/hauberk/hauberk/sensor/internal/app/smtp"
+	"github.com/hauberk/hauberk/sensor/internal/app/snmp"
 	"github.com/hauberk/hauberk/sensor/internal/app/ssh"
+	"github.com/hauberk/hauberk/sensor/internal/app/tftp"
 	"github.com/hauberk/hauberk/sensor/internal/app/tls"
 )
 
@@ -38,5 +42,9 @@ func All() []*app.Protocol {
 		ftp.Protocol,
 		ftp.Data,
 		sip.Protocol,
+		dhcp.Protocol,
+		ntp.Protocol,
+		snmp.Protocol,
+		tftp.Protocol,
 	}
 }
