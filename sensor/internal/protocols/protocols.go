@@ -10,6 +10,8 @@ import (
 	"github.com/hauberk/hauberk/sensor/internal/app/ftp"
 	"github.com/hauberk/hauberk/sensor/internal/app/http1"
 	"github.com/hauberk/hauberk/sensor/internal/app/http2"
+	"github.com/hauberk/hauberk/sensor/internal/app/ike"
+	"github.com/hauberk/hauberk/sensor/internal/app/krb5"
 	"github.com/hauberk/hauberk/sensor/internal/app/ldap"
 	"github.com/hauberk/hauberk/sensor/internal/app/mqtt"
 	"github.com/hauberk/hauberk/sensor/internal/app/ntp"
@@ -37,6 +39,8 @@ func All() []*app.Protocol {
 		smtp.Protocol,
 		smb.Protocol,
 		dcerpc.Protocol,
+		ike.Protocol,
+		krb5.Protocol,
 		ldap.Protocol,
 		pgsql.Protocol,
 		ftp.Protocol,
