@@ -47,7 +47,7 @@ func (r fakeReport) Lines() []any {
 func (r fakeReport) Bad() int { return 1 }
 
 // TestScripts runs testdata/script against an API that answers what the
-// script's api/ folder holds: api/<METHOD>_<path with _ for />.json, with the
+// script's api/ folder holds (and an edge, from edge/): api/<METHOD>_<path with _ for />.json, with the
 // status of a line "status: N" before it. Requests are written to $DATA/requests.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -63,13 +63,15 @@ func TestScripts(t *testing.T) {
 			if err := os.MkdirAll(filepath.Join(data, "run"), 0o700); err != nil {
 				return err
 			}
-			l, err := net.Listen("unix", filepath.Join(data, "run", "api.sock"))
-			if err != nil {
-				return err
+			for _, name := range []string{"api", "edge"} {
+				l, err := net.Listen("unix", filepath.Join(data, "run", name+".sock"))
+				if err != nil {
+					return err
+				}
+				server := &http.Server{Handler: recorded(filepath.Join(env.WorkDir, name), filepath.Join(data, "requests"))}
+				go server.Serve(l) // ends with Close
+				env.Defer(func() { server.Close() })
 			}
-			server := &http.Server{Handler: recorded(filepath.Join(env.WorkDir, "api"), filepath.Join(data, "requests"))}
-			go server.Serve(l) // ends with Close
-			env.Defer(func() { server.Close() })
 			return nil
 		},
 	})

@@ -31,6 +31,7 @@ type edgeSession struct {
 }
 
 func (s *session) edgeCommand() *cobra.Command {
+	s = &session{options: s.options} // its flags are not those of the API's commands
 	e := &edgeSession{session: s}
 	c := &cobra.Command{
 		Use:   "edge",
