@@ -137,6 +137,7 @@ func (pl *pipeline) logTx(p *decode.Packet, f *flow.Flow, tx app.Tx, pseudo, las
 		}
 		c.Logged |= 1 << i
 		pl.out.assets.learnTx(f, tx, p.Time)
+		pl.publishTx(log.Type, f, tx, p.Time)
 		for _, l := range pl.out.eve {
 			o := l.options[log.Type]
 			if l.wants(log.Switch()) && (log.Wanted == nil || log.Wanted(tx, o)) {

@@ -33,6 +33,7 @@ type pipeline struct {
 	registry *app.Registry
 	expected expected
 
+	sink      Sink // nil: the sensor is no node.
 	// watch is told of every match in the place of the logs; nil: they are.
 	watch     func(in *detect.Packet, a *detect.Alert, tx app.Tx)
 	settings  settings
@@ -286,6 +287,7 @@ func (pl *pipeline) verdict(in *detect.Packet, drop string) {
 
 func (pl *pipeline) alert(in *detect.Packet, a *detect.Alert, of subject, pseudo bool) {
 	pl.alerts++
+	pl.publishAlert(in, a, of.tx)
 	info := eve.AlertInfo{Rule: a.Rule, Class: a.Class, Tx: a.Tx, Stream: a.Stream, Dir: in.Dir, Payload: in.Payload(), Pseudo: pseudo, Link: pl.link, Context: a.Context, Blocked: a.Dropped && pl.settings.ips, Frame: of.frame}
 	if a.Stream {
 		info.Payload = in.Stream
@@ -406,6 +408,7 @@ func (pl *pipeline) flowEnds(f *flow.Flow, reason flow.Reason) {
 	}
 	b.appInfo(&info)
 	pl.out.assets.learnFlow(f, info.App)
+	pl.publishFlow(f, info.App, reason)
 	for _, l := range pl.out.eve {
 		if l.wants("flow") {
 			l.encoder.Flow(pl.now, f, reason, info)

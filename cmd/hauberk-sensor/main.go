@@ -51,6 +51,8 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 			return rules(args[1:], stdout, stderr)
 		case "explain":
 			return explain(args[1:], stdout, stderr)
+		case "enroll":
+			return enroll(args[1:], stdout, stderr)
 		}
 	}
 	o, err := parse(args, stderr)
@@ -143,8 +145,13 @@ func (o *options) watch(stderr io.Writer) error {
 			}
 		}
 	}()
+	leave, err := join(o.nodeDir, live, stderr)
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(stderr, "Notice: watching %s; Ctrl-C ends it\n", o.config.Interface)
 	sum, err := live.Run(ctx)
+	err = errors.Join(err, leave())
 	fmt.Fprintf(stderr, "Notice: %d rules; %d packets, %d bytes, %d dropped by the kernel; %d alerts\n", sum.Rules, sum.Packets, sum.Bytes, sum.Dropped, sum.Alerts)
 	return err
 }

@@ -12,6 +12,7 @@ import (
 
 // options are the command line.
 type options struct {
+	nodeDir                                                      string
 	config                                                       sensor.Config
 	version, buildInfo, listKeywords, dumpConfig, test, analysis bool
 }
@@ -23,7 +24,7 @@ func parse(args []string, w io.Writer) (*options, error) {
 	f.SetOutput(w)
 	f.SortFlags = false
 	f.Usage = func() {
-		fmt.Fprintf(w, "usage: hauberk-sensor -r CAPTURE | -i INTERFACE | -T | --engine-analysis | --dump-config | -V [options]\n       hauberk-sensor rules COMMAND [options]\n       hauberk-sensor explain --sid SID -r CAPTURE [options]\n\n%s", f.FlagUsages())
+		fmt.Fprintf(w, "usage: hauberk-sensor -r CAPTURE | -i INTERFACE | -T | --engine-analysis | --dump-config | -V [options]\n       hauberk-sensor rules COMMAND [options]\n       hauberk-sensor explain --sid SID -r CAPTURE [options]\n       hauberk-sensor enroll --server HOST:PORT --token TOKEN\n\n%s", f.FlagUsages())
 	}
 	f.StringVarP(&o.config.File, "config", "c", o.config.File, "read this suricata.yaml")
 	f.StringVarP(&o.config.Capture, "read", "r", "", "read this capture, or all captures of this folder (pcap, pcapng; gz, zst)")
@@ -31,6 +32,7 @@ func parse(args []string, w io.Writer) (*options, error) {
 	f.StringVarP(&o.config.Checksums, "checksums", "k", "", "whether wrong checksums count: all, none or auto")
 	f.BoolVar(&o.config.SimulateIPS, "simulate-ips", false, "judge a capture as if it were inline")
 	f.StringVar(&o.config.DataDir, "data-dir", "", "keep datasets in this folder")
+	f.StringVar(&o.nodeDir, "node-dir", defaultNodeDir, "with -i: send events to the centre as the node enrolled in this folder")
 	f.Bool("no-random", false, "accepted; nothing is random")
 	f.BoolVarP(&o.test, "test", "T", false, "check configuration and rules, tell every problem, and exit")
 	also := f.StringArrayP("rules", "s", nil, "read these rules besides those of the configuration")
