@@ -127,10 +127,7 @@ type bpfSample struct {
 	Ifindex uint32
 	Length  uint16
 	Vip     uint16
-	Reason  uint8
-	Kind    uint8
-	Family  uint8
-	Spare   uint8
+	Reason  uint32
 	Held    uint32
 	Data    [192]uint8
 }

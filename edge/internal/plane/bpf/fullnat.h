@@ -94,17 +94,17 @@ static inline_always u64 set_ports(void *l4, u16 sport, u16 dport)
 	return delta32(old, *(u32 *)l4);
 }
 
-static inline_always void set_check(struct xdp_md *ctx, void *l4, const struct packet *p, u64 delta)
+static inline_always void set_check(void *l4, const struct packet *p, u64 delta)
 {
 	if (p->proto == PROTO_TCP) {
 		struct tcp *tcp = l4;
-		tcp->check = changed(completed(ctx, p, tcp->check), delta);
+		tcp->check = changed(tcp->check, delta);
 		return;
 	}
 	struct udp *udp = l4;
 	if (udp->check == 0 && p->family == 4) /* the sender gave none (RFC 768) */
 		return;
-	u16 check = changed(completed(ctx, p, udp->check), delta);
+	u16 check = changed(udp->check, delta);
 	udp->check = check ? check : 0xffff;
 }
 
@@ -190,6 +190,7 @@ static inline_always int fullnat_forward(struct xdp_md *ctx, void *data, void *e
 	if (!h)
 		return drop(ctx, UNREACHABLE, vip);
 
+	complete_check(ctx, l4, p);
 	u64 delta = delta_address(family, &p->src, &local) + delta_address(family, &p->dst, &server);
 	delta += set_ports(l4, local_port(o.slot), b->port ? b->port : p->dport);
 	u8 phase = s->phase == UDP_NEW || s->phase == UDP_ANSWERED ? s->phase : next_phase(s->phase, p->flags, true);
@@ -208,7 +209,7 @@ static inline_always int fullnat_forward(struct xdp_md *ctx, void *data, void *e
 			note_floor(s, tcp, end, p->length - ip_size(family) - (tcp->offset >> 4) * 4);
 	}
 	touch(s, v, phase, o.now);
-	set_check(ctx, l4, p, delta);
+	set_check(l4, p, delta);
 	set_addresses(data, family, p, &local, &server);
 	count_in(vip, backend, p->length);
 	return send_to(ctx, data, h);
@@ -244,6 +245,7 @@ static inline_always int fullnat_reply(struct xdp_md *ctx, void *data, void *end
 	if (s->generation != generation || generation & 1)
 		return drop(ctx, RACED, vip);
 
+	complete_check(ctx, l4, p);
 	u64 delta = delta_address(family, &p->src, &v->addr) + delta_address(family, &p->dst, &key.client);
 	delta += set_ports(l4, key.service_port, key.client_port);
 	u8 phase = UDP_ANSWERED;
@@ -266,7 +268,7 @@ static inline_always int fullnat_reply(struct xdp_md *ctx, void *data, void *end
 		}
 	}
 	touch(s, v, phase, clock->now);
-	set_check(ctx, l4, p, delta);
+	set_check(l4, p, delta);
 	set_addresses(data, family, p, &v->addr, &key.client);
 	count_out(vip, backend, p->length);
 	return send_to(ctx, data, h);

@@ -2,8 +2,9 @@
 /*
  * The last step. Routes and neighbours are the kernel's: it is asked once a
  * second for each backend, and for each session when the epoch of routes has
- * grown; in between its answer stands in a hop. All of it goes on when the
- * owner is dead.
+ * grown; in between its answer stands in a hop. A packet whose neighbour the
+ * kernel has yet to find is passed to it rewritten: it forwards it, and finds
+ * the neighbour by that. All of it goes on when the owner is dead.
  */
 #ifndef HAUBERK_EDGE_HOPS_H
 #define HAUBERK_EDGE_HOPS_H
@@ -19,14 +20,18 @@ static inline_always bool is_fresh(const struct hop *h, u32 now)
 
 static inline_always int send_to(struct xdp_md *ctx, void *data, const struct hop *h)
 {
+	if (!h->valid)
+		return XDP_PASS;
 	__builtin_memcpy(data, h->macs, sizeof(h->macs));
 	if (h->ifindex == ctx->ingress_ifindex)
 		return XDP_TX;
 	return redirect(h->ifindex, 0);
 }
 
-/* Asks the kernel for the way to an address; false when there is none, or
- * when its neighbour is yet to be found. The neighbour's address goes to out. */
+enum { FIB_SUCCESS = 0, FIB_NO_NEIGHBOUR = 7 }; /* BPF_FIB_LKUP_RET_* */
+
+/* Asks the kernel for the way to an address; false when there is none. The
+ * hop is valid once its neighbour is found. */
 static not_inline bool ask_kernel(struct xdp_md *ctx, const struct address *to, u32 family, struct hop *out)
 {
 	struct fib fib = { .ifindex = ctx->ingress_ifindex };
@@ -46,16 +51,10 @@ static not_inline bool ask_kernel(struct xdp_md *ctx, const struct address *to, 
 		__builtin_memcpy(&out->addr, fib.dst, sizeof(out->addr));
 	out->family = fib.family == AF_INET ? 4 : 6;
 	out->ifindex = fib.ifindex;
-	if (r) {
-		if (r == 7) /* BPF_FIB_LKUP_RET_NO_NEIGH */
-			want_neighbour(ctx, &out->addr, out->family, fib.ifindex);
-		out->valid = 0;
-		return false;
-	}
 	__builtin_memcpy(out->macs, fib.dmac, 6);
 	__builtin_memcpy(out->macs + 6, fib.smac, 6);
-	out->valid = 1;
-	return true;
+	out->valid = r == FIB_SUCCESS;
+	return r == FIB_SUCCESS || r == FIB_NO_NEIGHBOUR;
 }
 
 /* Writes what the kernel said into a hop that others may be reading: the
@@ -69,7 +68,7 @@ static inline_always void set_hop(struct hop *h, const struct hop *is, u32 now)
 		__builtin_memcpy(h->macs, is->macs, sizeof(h->macs));
 		h->ifindex = is->ifindex;
 	}
-	h->valid = 1;
+	h->valid = is->valid;
 	h->checked = now;
 }
 
@@ -135,7 +134,7 @@ static inline_always struct hop *toward_client(struct xdp_md *ctx, struct sessio
 {
 	if (s->route_epoch == (u16)c->epoch) {
 		struct hop *h = at(hops, s->hop);
-		if (h && h->version == s->hop_version)
+		if (h && h->valid && h->version == s->hop_version)
 			return h;
 	}
 	return refresh_client(ctx, s);

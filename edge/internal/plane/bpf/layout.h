@@ -186,11 +186,8 @@ struct sample {
 	u64 time; /* boot clock, ns */
 	u32 ifindex;
 	u16 length, vip;
-	u8 reason;
-	u8 kind; /* 0 packet; 1: resolve this neighbour */
-	u8 family;
-	u8 spare;
-	u32 held;
+	u32 reason;
+	u32 held; /* bytes of data */
 	u8 data[SAMPLE_BYTES];
 };
 

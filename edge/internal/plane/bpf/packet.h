@@ -205,14 +205,15 @@ not_inline u32 sum_bytes(struct xdp_md *ctx, u32 offset, u32 length)
  * completed here. A packet whose checksum equals it by chance gets the value
  * it has; only a broken one of those, 1 in 65,536, is taken for good.
  */
-static inline_always u16 completed(struct xdp_md *ctx, const struct packet *p, u16 check)
+static inline_always void complete_check(struct xdp_md *ctx, void *l4, const struct packet *p)
 {
+	u16 *check = p->proto == PROTO_TCP ? &((struct tcp *)l4)->check : &((struct udp *)l4)->check;
 	u32 size = ip_size(p->family), length = p->length - size;
 
-	if (!partial_checksums || check != fold(pseudo_sum(p, length)))
-		return check;
+	if (!partial_checksums || *check != fold(pseudo_sum(p, length)))
+		return;
 	u16 full = ~fold(sum_bytes(ctx, sizeof(struct eth) + size, length));
-	return full || p->proto == PROTO_TCP ? full : 0xffff;
+	*check = full || p->proto == PROTO_TCP ? full : 0xffff;
 }
 
 #endif

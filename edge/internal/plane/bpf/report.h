@@ -5,8 +5,6 @@
 
 #include "packet.h"
 
-enum sample_kind { SAMPLE_PACKET, SAMPLE_NEIGHBOUR };
-
 not_inline int sample_packet(struct xdp_md *ctx, u32 reason, u32 vip)
 {
 	struct sample *s = ring_reserve(&samples, sizeof(*s), 0);
@@ -19,31 +17,12 @@ not_inline int sample_packet(struct xdp_md *ctx, u32 reason, u32 vip)
 	s->length = length;
 	s->vip = vip;
 	s->reason = reason;
-	s->kind = SAMPLE_PACKET;
 	if (length > SAMPLE_BYTES)
 		length = SAMPLE_BYTES;
 	s->held = length;
 	keep(length);
 	if (length == 0 || length > SAMPLE_BYTES || load_bytes(ctx, 0, s->data, length))
 		s->held = 0;
-	ring_submit(s, 0);
-	return 0;
-}
-
-/* Asks the owner to have the kernel find a neighbour. */
-static not_inline int want_neighbour(struct xdp_md *ctx, const struct address *a, u32 family, u32 ifindex)
-{
-	struct sample *s = ring_reserve(&samples, sizeof(*s), 0);
-
-	if (!s)
-		return 0;
-	s->time = ktime_boot();
-	s->ifindex = ifindex;
-	s->kind = SAMPLE_NEIGHBOUR;
-	s->reason = UNREACHABLE;
-	s->family = family;
-	s->held = sizeof(*a);
-	__builtin_memcpy(s->data, a, sizeof(*a));
 	ring_submit(s, 0);
 	return 0;
 }
