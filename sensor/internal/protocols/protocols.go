@@ -7,21 +7,26 @@ import (
 	"github.com/hauberk/hauberk/sensor/internal/app/dcerpc"
 	"github.com/hauberk/hauberk/sensor/internal/app/dhcp"
 	"github.com/hauberk/hauberk/sensor/internal/app/dns"
+	"github.com/hauberk/hauberk/sensor/internal/app/enip"
 	"github.com/hauberk/hauberk/sensor/internal/app/ftp"
 	"github.com/hauberk/hauberk/sensor/internal/app/http1"
 	"github.com/hauberk/hauberk/sensor/internal/app/http2"
 	"github.com/hauberk/hauberk/sensor/internal/app/ike"
+	"github.com/hauberk/hauberk/sensor/internal/app/imap"
 	"github.com/hauberk/hauberk/sensor/internal/app/krb5"
 	"github.com/hauberk/hauberk/sensor/internal/app/ldap"
 	"github.com/hauberk/hauberk/sensor/internal/app/mqtt"
 	"github.com/hauberk/hauberk/sensor/internal/app/ntp"
 	"github.com/hauberk/hauberk/sensor/internal/app/pgsql"
+	"github.com/hauberk/hauberk/sensor/internal/app/pop3"
 	"github.com/hauberk/hauberk/sensor/internal/app/quic"
+	"github.com/hauberk/hauberk/sensor/internal/app/rfb"
 	"github.com/hauberk/hauberk/sensor/internal/app/sip"
 	"github.com/hauberk/hauberk/sensor/internal/app/smb"
 	"github.com/hauberk/hauberk/sensor/internal/app/smtp"
 	"github.com/hauberk/hauberk/sensor/internal/app/snmp"
 	"github.com/hauberk/hauberk/sensor/internal/app/ssh"
+	"github.com/hauberk/hauberk/sensor/internal/app/telnet"
 	"github.com/hauberk/hauberk/sensor/internal/app/tftp"
 	"github.com/hauberk/hauberk/sensor/internal/app/tls"
 )
@@ -39,6 +44,7 @@ func All() []*app.Protocol {
 		smtp.Protocol,
 		smb.Protocol,
 		dcerpc.Protocol,
+		enip.Protocol,
 		ike.Protocol,
 		krb5.Protocol,
 		ldap.Protocol,
@@ -50,5 +56,9 @@ func All() []*app.Protocol {
 		ntp.Protocol,
 		snmp.Protocol,
 		tftp.Protocol,
+		rfb.Protocol,
+		pop3.Protocol,
+		telnet.Protocol,
+		imap.Protocol,
 	}
 }
