@@ -3,6 +3,7 @@ package coding
 import (
 	"bytes"
 	"compress/flate"
+	"encoding/binary"
 	"io"
 
 	"github.com/andybalholm/brotli"
@@ -79,10 +80,17 @@ func rawInflate(data []byte) ([]byte, bool) { return all(flate.NewReader(bytes.N
 func unBrotli(data []byte) ([]byte, bool) { return all(brotli.NewReader(bytes.NewReader(data))) }
 
 // maxDictionary bounds what an LZMA stream makes its reader remember, in bytes.
-const maxDictionary = 1 << 20
+const maxDictionary = maxPlain
 
 // unLZMA undoes LZMA as in files of type .lzma.
 func unLZMA(data []byte) ([]byte, bool) {
+	const sizeAt, header = 1, 13
+	if len(data) < header {
+		return nil, false
+	}
+	if data = bytes.Clone(data); binary.LittleEndian.Uint32(data[sizeAt:]) > maxDictionary {
+		binary.LittleEndian.PutUint32(data[sizeAt:], maxDictionary) // No more comes of it anyway.
+	}
 	r, err := lzma.ReaderConfig{DictCap: maxDictionary}.NewReader(bytes.NewReader(data))
 	if err != nil {
 		return nil, false

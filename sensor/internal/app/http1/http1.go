@@ -84,7 +84,8 @@ var Protocol = &app.Protocol{
 		{Buffer: suricata.BufFileName, Dir: app.ToServer, Step: bodyBegun},
 		{Buffer: suricata.BufFileName, Dir: app.ToClient, Step: bodyBegun},
 	},
-	Logs: []app.Log{{Type: "http", Step: [2]uint8{complete, complete}, Append: appendLog}},
+	Events: events,
+	Logs:   []app.Log{{Type: "http", Step: [2]uint8{complete, complete}, Append: appendLog}},
 }
 
 func signatures() (list []app.Signature) {
@@ -103,6 +104,8 @@ type message struct {
 	raw      []byte // All header lines as sent.
 	bodySize uint64 // As sent.
 	body     []byte // With its codings undone, as far as rules look.
+	content  []byte // Of the files in it, if inParts.
+	inParts  bool   // The body is multipart/form-data.
 	whole    bool   // The body ended.
 	files    file.List
 }
@@ -114,7 +117,7 @@ type tx struct {
 	method, uri       []byte
 	status            []byte
 	reason            []byte
-	noRequest         bool // Only the response was seen.
+	continued         bool // A 100 Continue was seen.
 	minimal           [2]int
 	kept              int  // Bytes of its bodies that are held.
 	gone              bool // Freed, perhaps while it is still read.
@@ -211,6 +214,9 @@ func (t *tx) Buffer(b suricata.Buffer, dir app.Dir, i int, scratch *[]byte) (mat
 	case suricata.BufHTTPRequestBody, suricata.BufHTTPResponseBody:
 		return one(m.body, len(m.body) > 0 && t.ready(m, dir))
 	case suricata.BufFileData:
+		if m.inParts {
+			return one(m.content, len(m.content) > 0)
+		}
 		return one(m.body, len(m.body) > 0 && len(m.files) > 0 && t.ready(m, dir))
 	case suricata.BufFileName:
 		if i >= len(m.files) {
@@ -240,17 +246,9 @@ func (t *tx) Match(o *suricata.Option, dir app.Dir) bool {
 func (t *tx) host() []byte {
 	h := t.request.value("host")
 	if h == nil {
-		if _, rest, ok := bytes.Cut(t.uri, []byte("://")); ok {
-			h = rest
-			if i := bytes.IndexAny(h, "/?#"); i >= 0 {
-				h = h[:i]
-			}
-		}
+		h = uriHost(t.uri)
 	}
-	if i := bytes.LastIndexByte(h, ':'); i >= 0 && bytes.IndexByte(h[i:], ']') < 0 {
-		h = h[:i]
-	}
-	return bytes.TrimSpace(h)
+	return hostName(h)
 }
 
 // appendLog writes the member http of an event.

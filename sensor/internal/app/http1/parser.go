@@ -2,7 +2,7 @@ package http1
 
 import (
 	"bytes"
-	"slices"
+	"strconv"
 
 	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/sensor/internal/app/coding"
@@ -40,17 +40,20 @@ const (
 
 // side is the reading of one direction.
 type side struct {
-	step step
-	left uint64 // Of a body or chunk.
-	tx   *tx
-	body *coding.Decoder
+	step  step
+	left  uint64 // Of a body or chunk.
+	tx    *tx
+	body  *coding.Decoder
+	parts *multipart // Of a request's body.
+	more  bool       // Behind the line that is taken, more has come.
+	lost  bool       // Bytes are missing: where the next message begins is not known.
 }
 
 type parser struct {
+	app.Queue
 	ctx     *app.Context
-	txs     []app.Tx
 	sides   [2]side
-	next    uint64
+	last    *tx // The request before.
 	files   uint32
 	limits  [2]int // Of bodies, for rules.
 	minimal [2]int
@@ -76,19 +79,15 @@ func limit(c *app.Context, path string, def int) int {
 	return 1 << 30
 }
 
-// Txs implements app.Parser.
-func (p *parser) Txs() []app.Tx { return p.txs }
-
 // Free implements app.Parser.
-func (p *parser) Free(t app.Tx) {
-	i := slices.Index(p.txs, t)
-	if i < 0 {
-		return
+func (p *parser) Free(x app.Tx) {
+	t, ok := x.(*tx)
+	if !ok {
+		return // Of another protocol that the flow had.
 	}
-	p.txs = slices.Delete(p.txs, i, i+1)
-	x := t.(*tx)
-	p.kept -= x.kept
-	x.kept, x.gone = 0, true
+	p.Queue.Free(x)
+	p.kept -= t.kept
+	t.kept, t.gone = 0, true
 }
 
 // End implements app.Parser.
@@ -101,31 +100,49 @@ func (p *parser) End() {
 	}
 }
 
-// Gap implements app.Parser.
+// Gap implements app.Parser. What is lost of a body is missing in its file;
+// where a head is lost, reading goes on with the next that looks like one.
 func (p *parser) Gap(dir app.Dir, size uint64) bool {
 	s := &p.sides[dir]
-	if s.tx == nil {
-		return false
-	}
-	m := s.message(dir)
-	switch s.step {
-	case readLength, readData:
-		if size > s.left {
-			return false
+	for size > 0 {
+		switch s.step {
+		case readLength, readData:
+			n := min(s.left, size)
+			p.lose(dir, s, n)
+			size -= n
+			if s.left -= n; s.left > 0 {
+				return true
+			}
+			if s.step == readData {
+				s.step = readDataEnd
+			} else {
+				p.endBody(dir, s, file.Closed)
+				p.finish(dir, s)
+			}
+		case readToEnd:
+			p.lose(dir, s, size)
+			return true
+		case readTunnel:
+			return true
+		default:
+			if s.tx != nil {
+				p.endBody(dir, s, file.Truncated)
+				p.finish(dir, s)
+			}
+			s.lost = true
+			return true
 		}
-		s.left -= size
-	case readToEnd:
-	default:
-		return false
 	}
+	return true
+}
+
+// lose counts bytes of a body that are missing.
+func (p *parser) lose(dir app.Dir, s *side, size uint64) {
+	m := s.message(dir)
 	m.bodySize += size
 	for _, f := range m.files {
 		f.Gap(size)
 	}
-	if s.left == 0 && s.step == readLength {
-		p.finish(dir, s)
-	}
-	return true
 }
 
 func (s *side) message(dir app.Dir) *message {
@@ -185,6 +202,10 @@ func (p *parser) one(dir app.Dir, s *side, data []byte, end bool) (consumed int,
 		return len(data), false
 	}
 	line, n := cutLine(data, dir, end)
+	if n == 0 && s.step == readLine && dir == app.ToServer && p.ended() && !mayBeMethod(data) {
+		p.surplus(data)
+		return len(data), false
+	}
 	if n == 0 {
 		if len(data) > maxLine {
 			p.ctx.Hooks.Stop(false)
@@ -201,7 +222,19 @@ func (p *parser) one(dir app.Dir, s *side, data []byte, end bool) (consumed int,
 			return n, true
 		}
 	}
+	if s.lost {
+		method, _ := cutBlank(line)
+		if dir == app.ToServer && !knownMethod(method) || dir == app.ToClient && !isStatus(line) {
+			return n, true
+		}
+		s.lost = false
+	}
+	s.more = len(bytes.TrimSpace(data[n:])) > 0
+	heading := s.step == readHeaders
 	p.line(dir, s, line, data[:n])
+	if heading && s.step != readHeaders && len(line) > 0 && n < len(data) && data[n] == '\n' {
+		n++ // A blank line and an empty one end the headers together.
+	}
 	return n, true
 }
 
@@ -238,7 +271,7 @@ func cutLine(data []byte, dir app.Dir, end bool) (line []byte, n int) {
 // endsHead says whether a line ends the headers: an empty one, and for clients
 // one of blanks that ends in LF alone.
 func endsHead(dir app.Dir, line, raw []byte) bool {
-	if len(line) == 0 {
+	if len(line) == 0 || dir == app.ToClient && len(bytes.Trim(line, "\r")) == 0 {
 		return true
 	}
 	return dir == app.ToClient && len(bytes.Trim(line, " \t")) == 0 && len(raw) == len(line)+1 && raw[len(raw)-1] == '\n'
@@ -250,14 +283,11 @@ func (p *parser) line(dir app.Dir, s *side, line, raw []byte) {
 	case readLine:
 		p.first(dir, s, line, raw)
 	case readHeaders:
-		m := s.message(dir)
 		if endsHead(dir, line, raw) {
 			p.head(dir, s)
 			return
 		}
-		if len(m.headers) < maxHeaders && len(m.raw) < maxRaw {
-			m.addLine(line, dir == app.ToClient)
-		}
+		p.field(dir, s, line)
 	case readChunk:
 		p.chunk(dir, s, line, raw)
 	case readDataEnd:
@@ -271,10 +301,19 @@ func (p *parser) line(dir app.Dir, s *side, line, raw []byte) {
 			p.finish(dir, s)
 			return
 		}
-		if m := s.message(dir); len(m.headers) < maxHeaders && len(m.raw) < maxRaw {
-			m.addLine(line, dir == app.ToClient)
-		}
+		p.field(dir, s, line)
 	}
+}
+
+// field takes a line of the headers.
+func (p *parser) field(dir app.Dir, s *side, line []byte) {
+	m := s.message(dir)
+	if len(m.headers) >= maxHeaders || len(m.raw) >= maxRaw {
+		s.tx.Raise(of(requestTooManyHeaders, dir))
+		return
+	}
+	s.tx.judgeField(dir, m, line)
+	m.addLine(line, dir == app.ToClient)
 }
 
 // first takes the first line of a message.
@@ -283,7 +322,12 @@ func (p *parser) first(dir app.Dir, s *side, line, raw []byte) {
 		return // Empty lines before a message count for nothing.
 	}
 	if dir == app.ToServer {
+		if method, _ := cutBlank(bytes.TrimLeft(line, blank)); p.ended() && !knownMethod(method) {
+			p.surplus(raw)
+			return
+		}
 		s.tx = p.add()
+		p.last = s.tx
 		p.request(s, line)
 		return
 	}
@@ -291,27 +335,31 @@ func (p *parser) first(dir app.Dir, s *side, line, raw []byte) {
 	p.response(s, line, raw)
 }
 
+// ended says whether there was a request that bytes may still belong to.
+func (p *parser) ended() bool { return p.last != nil && !p.last.gone && !p.sides[app.ToServer].lost }
+
+// surplus takes bytes behind a request that are no other: they are its body.
+func (p *parser) surplus(raw []byte) {
+	t := p.last
+	t.Raise(requestBodyUnexpected)
+	t.request.body = p.keep(t, app.ToServer, t.request.body, raw)
+}
+
 func (p *parser) add() *tx {
-	if len(p.txs) >= maxTxs {
-		p.ctx.Hooks.GiveUp(p.txs[0])
-		p.Free(p.txs[0])
-	}
 	t := &tx{minimal: p.minimal}
-	t.ID = p.next
-	p.next++
-	p.txs = append(p.txs, t)
+	p.Push(p.ctx.Hooks, t, maxTxs)
 	return t
 }
 
 // answered is the transaction a response belongs to: the oldest without one.
 func (p *parser) answered() *tx {
-	for _, x := range p.txs {
+	for _, x := range p.Txs() {
 		if t := x.(*tx); t.Progress[app.ToClient] == started {
 			return t
 		}
 	}
 	t := p.add()
-	t.noRequest = true
+	t.Raise(unmatchedResponse)
 	t.Progress[app.ToServer] = complete
 	t.uri = []byte("/libhtp::request_uri_not_seen")
 	return t
@@ -320,20 +368,25 @@ func (p *parser) answered() *tx {
 func (p *parser) request(s *side, line []byte) {
 	t := s.tx
 	t.request.line = bytes.Clone(line)
-	rest := bytes.TrimLeft(line, blank)
-	method, rest := cutBlank(rest)
+	text := bytes.TrimLeft(line, blank)
+	method, rest := cutBlank(text)
 	t.method = bytes.Clone(method)
-	rest = bytes.TrimLeft(rest, blank)
-	uri := rest
+	uri := bytes.TrimLeft(rest, blank)
+	t.judgeLine(len(text) < len(line), rest[:len(rest)-len(uri)])
+	rest = uri
 	if i := bytes.LastIndexAny(rest, " \t"); i >= 0 && bytes.HasPrefix(bytes.ToUpper(bytes.TrimLeft(rest[i:], blank)), []byte("HTTP/")) {
 		uri = rest[:i]
 		t.request.protocol = bytes.Clone(bytes.Trim(rest[i:], blank))
 	}
 	t.uri = bytes.Clone(bytes.TrimRight(uri, blank))
 	t.Progress[app.ToServer] = lineDone
-	if t.request.protocol == nil { // HTTP/0.9 has no headers.
+	t.judgeProtocol()
+	if t.request.protocol == nil && !s.more { // HTTP/0.9 has no headers.
 		p.head(app.ToServer, s)
 		return
+	}
+	if t.request.protocol == nil {
+		t.Raise(missingProtocol)
 	}
 	s.step = readHeaders
 }
@@ -351,6 +404,9 @@ func (p *parser) response(s *side, line, raw []byte) {
 	text := bytes.TrimLeft(line, blank)
 	if !isStatus(line) {
 		// No status line: all of it is the body (HTTP/0.9).
+		if t.request.protocol != nil {
+			t.Raise(invalidProtocol)
+		}
 		t.Progress[app.ToClient] = headersDone
 		p.beginBody(app.ToClient, s)
 		s.step = readToEnd
@@ -362,6 +418,12 @@ func (p *parser) response(s *side, line, raw []byte) {
 	status, rest := cutBlank(bytes.TrimLeft(rest, blank))
 	t.response.protocol, t.status, t.reason = bytes.Clone(proto), bytes.Clone(status), bytes.Clone(bytes.TrimLeft(rest, blank))
 	t.Progress[app.ToClient] = lineDone
+	if !bytes.HasPrefix(bytes.ToUpper(proto), []byte("HTTP/")) {
+		t.Raise(invalidProtocol)
+	}
+	if n, err := strconv.Atoi(string(status)); err != nil || n < 100 || n > 999 {
+		t.Raise(invalidStatus)
+	}
 	s.step = readHeaders
 }
 
@@ -369,10 +431,20 @@ func (p *parser) response(s *side, line, raw []byte) {
 func (p *parser) head(dir app.Dir, s *side) {
 	t, m := s.tx, s.message(dir)
 	t.Progress[dir] = headersDone
+	t.judgeCodings(m.all("content-encoding"), p.layers)
+	if dir == app.ToServer {
+		t.judgeRequest()
+	} else {
+		t.judgeResponse()
+	}
 	coded := bytes.ToLower(m.all("transfer-encoding"))
 	length, hasLength := contentLength(m.all("content-length"))
 	bodied := hasLength && length > 0 || len(coded) > 0
 	if dir == app.ToClient && !bodied && len(t.status) == 3 && t.status[0] == '1' && !bytes.Equal(t.status, []byte("101")) {
+		if t.continued {
+			t.Raise(continueSeen)
+		}
+		t.continued = true
 		t.response, t.status, t.reason = message{}, nil, nil // The answer itself follows.
 		t.Progress[dir] = started
 		s.step = readLine
@@ -450,8 +522,12 @@ func (p *parser) chunk(dir app.Dir, s *side, line, raw []byte) {
 		}
 		digits++
 	}
+	if rest := bytes.TrimLeft(text[digits:], blank); digits > 0 && len(rest) > 0 && rest[0] == ';' {
+		s.tx.Raise(of(requestChunkExtension, dir))
+	}
 	switch {
 	case digits == 0:
+		s.tx.Raise(of(requestChunkLength, dir))
 		s.step = readToEnd
 		p.body(dir, s, raw)
 	case n == 0:
@@ -467,13 +543,60 @@ func (p *parser) beginBody(dir app.Dir, s *side) {
 	m := s.message(dir)
 	s.tx.Progress[dir] = bodyBegun
 	s.body = coding.New(m.all("content-encoding"), p.layers, &p.budget)
-	if dir == app.ToServer && !bytes.EqualFold(s.tx.method, []byte("POST")) && !bytes.EqualFold(s.tx.method, []byte("PUT")) {
-		return
+	if dir == app.ToServer {
+		if mark := boundary(m.value("content-type")); mark != nil {
+			s.parts = p.parts(s.tx, mark)
+			return
+		}
+		if !bytes.EqualFold(s.tx.method, []byte("POST")) && !bytes.EqualFold(s.tx.method, []byte("PUT")) {
+			return
+		}
+	}
+	p.file(s.tx, dir, fileName(s.tx, m))
+}
+
+// file begins a file.
+func (p *parser) file(t *tx, dir app.Dir, name []byte) *file.File {
+	m := &t.request
+	if dir == app.ToClient {
+		m = &t.response
 	}
 	p.files++
-	f := file.New(p.ctx.Config.Files, p.files, fileName(s.tx, m))
+	f := file.New(p.ctx.Config.Files, p.files, name)
 	m.files = append(m.files, f)
-	s.tx.Files[dir] = m.files
+	t.Files[dir] = m.files
+	return f
+}
+
+// maxParts bounds the files of one body.
+const maxParts = 256
+
+// parts makes files of those in a request's body.
+func (p *parser) parts(t *tx, mark []byte) *multipart {
+	m := &t.request
+	m.inParts = true
+	var f *file.File
+	return &multipart{
+		mark: append([]byte("--"), mark...),
+		begin: func(name []byte) {
+			if len(m.files) < maxParts {
+				f = p.file(t, app.ToServer, name)
+			}
+		},
+		add: func(data []byte) {
+			if f != nil {
+				f.Add(data)
+				m.content = p.keep(t, app.ToServer, m.content, data)
+			}
+		},
+		end: func() {
+			if f != nil {
+				f.Close(file.Closed)
+				f = nil
+			}
+		},
+		odd: func() { t.Raise(multipartHeader) },
+	}
 }
 
 // fileName is that of Content-Disposition, else the path of the request.
@@ -502,16 +625,23 @@ func (p *parser) body(dir app.Dir, s *side, data []byte) {
 // plain takes bytes of a body with its codings undone.
 func (p *parser) plain(dir app.Dir, s *side, data []byte) {
 	m := s.message(dir)
-	if len(m.files) > 0 {
+	if s.parts != nil {
+		s.parts.write(data)
+	} else if len(m.files) > 0 {
 		m.files[len(m.files)-1].Add(data)
 	}
-	n := min(p.limits[dir]-len(m.body), maxKept-p.kept, len(data))
-	if n <= 0 || s.tx.gone {
-		return
+	m.body = p.keep(s.tx, dir, m.body, data)
+}
+
+// keep appends bytes for rules to look at, as far as the limits allow.
+func (p *parser) keep(t *tx, dir app.Dir, have, data []byte) []byte {
+	n := min(p.limits[dir]-len(have), maxKept-p.kept, len(data))
+	if n <= 0 || t.gone {
+		return have
 	}
-	m.body = append(m.body, data[:n]...)
-	p.kept, s.tx.kept = p.kept+n, s.tx.kept+n
-	s.tx.Grown[dir] = uint64(len(m.body))
+	p.kept, t.kept = p.kept+n, t.kept+n
+	t.Grown[dir] += uint64(n)
+	return append(have, data[:n]...)
 }
 
 func (p *parser) endBody(dir app.Dir, s *side, state file.State) {

@@ -385,7 +385,10 @@ func (p *parser) headers(t *tx, dir app.Dir, fields []field) {
 
 // Free implements app.Parser.
 func (p *parser) Free(x app.Tx) {
-	t := x.(*tx)
+	t, ok := x.(*tx)
+	if !ok {
+		return // Of another protocol that the flow had.
+	}
 	for dir := range t.sides {
 		p.kept -= len(t.sides[dir].body)
 		t.sides[dir].body = nil
