@@ -45,28 +45,37 @@ func (p *Plane) writeServices(half int, vips []VIP) error {
 	size := len(p.services.rows) / 2
 	rows := p.services.rows[half*size : (half+1)*size]
 	clear(rows)
+	pinged := map[netip.Addr]bool{}
 	for i := range vips {
 		v := &vips[i]
+		row := bpfService{Addr: toAddress(v.Addr), First: v.FirstPort, Last: v.LastPort, Proto: v.Proto, Family: familyOf(v.Addr), Vip: uint16(v.ID)}
 		filed := v.FirstPort
 		if v.FirstPort != v.LastPort {
 			filed = 0
 		}
-		addr := toAddress(v.Addr)
-		start := uint32(hashService(addr, filed, v.Proto) >> 16)
-		placed := false
-		for n := range uint32(chain) {
-			row := &rows[(start+n)&uint32(size-1)]
-			if row.Vip == 0 {
-				*row = bpfService{Addr: addr, First: v.FirstPort, Last: v.LastPort, Proto: v.Proto, Family: familyOf(v.Addr), Vip: uint16(v.ID)}
-				placed = true
-				break
-			}
-		}
-		if !placed {
+		if !file(rows, row, filed) {
 			return fmt.Errorf("%s: more than %d port ranges at one address, or no room (%d vips at most)", v, chain, p.options.VIPs-1)
 		}
+		row.First, row.Last, row.Proto = 0, 0, protoICMP
+		if !pinged[v.Addr] && !file(rows, row, 0) {
+			return fmt.Errorf("%s: no room for its address (%d vips at most)", v, p.options.VIPs-1)
+		}
+		pinged[v.Addr] = true
 	}
 	return nil
+}
+
+// file puts a row into the open hash table; false: its chain is full.
+func file(rows []bpfService, row bpfService, port uint16) bool {
+	start := uint32(hashService(row.Addr, port, row.Proto) >> 16)
+	for n := range uint32(chain) {
+		place := &rows[(start+n)&uint32(len(rows)-1)]
+		if place.Vip == 0 {
+			*place = row
+			return true
+		}
+	}
+	return false
 }
 
 func (p *Plane) writeBackends(half int, backends []Backend) {
@@ -150,5 +159,5 @@ func orDefault[T comparable](v, def T) T {
 	return v
 }
 
-// serviceRows is the size of one half of the services: a quarter full at most.
-func serviceRows(vips int) int { return 1 << bits.Len(uint(4*vips-1)) }
+// serviceRows is the size of one half of the services: a quarter full at most, as a VIP has two rows.
+func serviceRows(vips int) int { return 1 << bits.Len(uint(8*vips-1)) }

@@ -342,8 +342,9 @@ func (v *VIP) String() string {
 }
 
 const (
-	protoTCP = 6
-	protoUDP = 17
+	protoICMP = 1
+	protoTCP  = 6
+	protoUDP  = 17
 )
 
 func nameOf[K ~uint8](names map[K]string, k K, kind string) string {

@@ -8,9 +8,9 @@
  *
  * What is not ours goes to the kernel as if there were no edge.
  */
+#include "echo.h"
 #include "fullnat.h"
-#include "layout.h"
-#include "tables.h"
+#include "tunnel.h"
 
 char __license[] SEC("license") = "Dual BSD/GPL";
 
@@ -59,7 +59,11 @@ static inline_always int balance_ip(struct xdp_md *ctx, void *data, void *end, c
 	u32 half = c->active & 1;
 	const struct setting *set = at(settings, half);
 	enum reason r = parse_ip(data, end, family, &p);
-	if (!set || r != FORWARDED)
+	if (!set)
+		return XDP_PASS;
+	if (r == PASSED && is_echo(data, end, family, &p) && find_vip(half, set, &p.dst, 0, PROTO_ICMP))
+		return answer_echo(ctx, data, family, &p);
+	if (r != FORWARDED)
 		return to_kernel(ctx);
 	bool local = set->local_ok[family == 6] && within(&p.dst, &set->local[family == 6], &set->local_mask[family == 6]);
 	r = parse_transport(data, end, family, &p);
@@ -74,6 +78,8 @@ static inline_always int balance_ip(struct xdp_md *ctx, void *data, void *end, c
 		return to_kernel(ctx);
 	if (p.ttl <= 1)
 		return drop(ctx, TTL_EXPIRED, vip);
+	if (v->mode != FULLNAT)
+		return direct_forward(ctx, data, family, &p, set, v, vip, half);
 	return fullnat_forward(ctx, data, end, family, &p, set, v, vip, half);
 }
 
