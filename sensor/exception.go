@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/hauberk/hauberk/sensor/internal/detect"
+	"github.com/hauberk/hauberk/sensor/internal/eve"
+	"github.com/hauberk/hauberk/sensor/internal/flow"
 	"github.com/hauberk/hauberk/sensor/internal/yamlconf"
 )
 
@@ -30,55 +32,92 @@ var policyTexts = map[string]policy{
 	"drop-packet": policyDropPacket, "drop-flow": policyDropFlow, "reject": policyReject, "rejectboth": policyReject,
 }
 
-// midstreamPolicy reads stream.midstream-policy: what becomes of connections
-// whose beginning was not seen. Without it the policy for everything counts;
-// auto drops, where that is possible and midstream is not wanted.
-func midstreamPolicy(tree *yamlconf.Tree, ips bool) (policy, error) {
-	midstream := tree.Bool("stream.midstream", false)
-	auto := policyIgnore
-	if ips && !midstream {
-		auto = policyDropFlow
+// target is what policies are for. Their names are the counters'.
+type target uint8
+
+const (
+	ofMidstream  target = iota // A connection whose beginning was not seen.
+	ofReassembly               // Bytes of a stream found no room.
+	ofFlowMemcap               // A flow found no room.
+	targets
+)
+
+// targetOf says how a target is called.
+var targetOf = [targets]struct{ key, counter, drop, flow string }{
+	ofMidstream:  {"stream.midstream-policy", "exception_policy.tcp.midstream.", "stream midstream", "stream_midstream"},
+	ofReassembly: {"stream.reassembly.memcap-policy", "exception_policy.tcp.reassembly.", "stream reassembly", "stream_reassembly_memcap"},
+	ofFlowMemcap: {"flow.memcap-policy", "exception_policy.flow.memcap.", "flow memcap", ""},
+}
+
+// readPolicies reads the policies. Without one of its own the policy for
+// everything counts, exception-policy; auto drops inline, but no connections
+// from midstream where those are wanted.
+func readPolicies(tree *yamlconf.Tree, ips bool) (list [targets]policy, err error) {
+	for t := range targets {
+		auto := policyIgnore
+		switch {
+		case !ips, t == ofMidstream && tree.Bool("stream.midstream", false):
+		case t == ofFlowMemcap: // There is no flow to drop.
+			auto = policyDropPacket
+		default:
+			auto = policyDropFlow
+		}
+		text := tree.String(targetOf[t].key, tree.String("exception-policy", "auto"))
+		p, ok := policyTexts[text]
+		switch {
+		case text == "auto":
+			p = auto
+		case !ok:
+			return list, fmt.Errorf("%s: no policy %q", targetOf[t].key, text)
+		case !ips && (p == policyDropFlow || p == policyDropPacket):
+			p = policyIgnore // There is nothing to drop.
+		}
+		list[t] = p
 	}
-	text := tree.String("stream.midstream-policy", tree.String("exception-policy", "auto"))
-	if text == "auto" {
-		return auto, nil
-	}
-	p, ok := policyTexts[text]
-	if !ok {
-		return 0, fmt.Errorf("stream.midstream-policy: no policy %q", text)
-	}
-	if !ips && (p == policyDropFlow || p == policyDropPacket) {
-		p = policyIgnore // There is nothing to drop.
-	}
-	return p, nil
+	return list, nil
 }
 
 // follows says whether connections are followed under a policy at all.
 func (p policy) follows() bool { return p == policyIgnore || p == policyPassFlow || p == policyPassPacket }
 
-// exceptions are what was done by policies.
-type exceptions struct{ midstream [policies]uint64 }
+// exceptions are how often each policy was applied.
+type exceptions [targets][policies]uint64
 
-// reasonMidstream is what a drop by the policy is called.
-const reasonMidstream = "stream midstream"
-
-// midstreamSeen applies the policy to a packet of a connection whose beginning
-// was not seen. It returns why the packet is dropped, "" if it is not.
-func (pl *pipeline) midstreamSeen(in *detect.Packet) (drop string) {
-	p := pl.settings.midstream
-	pl.exceptions.midstream[p]++
+// exception applies the policy of a target to a packet and its flow.
+func (pl *pipeline) exception(t target, in *detect.Packet) {
+	p := pl.settings.policies[t]
+	pl.exceptions[t][p]++
 	f := in.Flow
-	f.Midstream = true
+	if f == nil {
+		f = &flow.Flow{} // Nothing that follows is affected.
+	}
+	f.Exceptions |= 1 << t
 	switch p {
 	case policyPassFlow:
 		f.NoInspection, f.Passed = true, true
 	case policyBypass:
-		f.NoInspection, f.Bypass = true, true
+		f.NoInspection, f.Passed, f.Bypass = true, true, true
 	case policyDropFlow, policyReject:
-		f.Dropped = true
-		return reasonMidstream
+		f.NoInspection, f.Dropped = true, pl.settings.ips
+		pl.drop(targetOf[t].drop)
 	case policyDropPacket:
-		return reasonMidstream
+		pl.drop(targetOf[t].drop)
 	}
-	return ""
+}
+
+// drop drops the packet that is followed, inline.
+func (pl *pipeline) drop(because string) {
+	if pl.settings.ips {
+		pl.because = because
+	}
+}
+
+// exceptionsOf names the policies that were applied to a flow, for its event.
+func (s *settings) exceptionsOf(f *flow.Flow) (list []eve.Exception) {
+	for t := range targets {
+		if f.Exceptions>>t&1 == 1 && targetOf[t].flow != "" {
+			list = append(list, eve.Exception{Target: targetOf[t].flow, Policy: policyNames[s.policies[t]]})
+		}
+	}
+	return list
 }

@@ -33,7 +33,7 @@ type pipeline struct {
 	registry *app.Registry
 	expected expected
 
-	sink      Sink // nil: the sensor is no node.
+	sink Sink // nil: the sensor is no node.
 	// watch is told of every match in the place of the logs; nil: they are.
 	watch     func(in *detect.Packet, a *detect.Alert, tx app.Tx)
 	settings  settings
@@ -58,8 +58,11 @@ type pipeline struct {
 	kernelPackets, kernelDrops uint64
 	bypassed                   struct{ packets, bytes uint64 } // Of flows that are not followed any more.
 	// Inline.
-	accepted, blocked, byRules uint64
-	dropping                   *eve.AlertInfo // Of the first rule that drops the packet.
+	accepted, blocked uint64
+	dropped           map[string]uint64 // By reason.
+	because           string            // Why a policy drops the packet, "" if none does.
+	exceptions        exceptions
+	dropping          *eve.AlertInfo // Of the first rule that drops the packet.
 }
 
 // besideChunk is how many are made at a time.
@@ -76,7 +79,7 @@ type beside struct {
 }
 
 func newPipeline(s settings, registry *app.Registry, rules *detect.Ruleset, out *outputs) *pipeline {
-	pl := &pipeline{settings: s, decoder: decode.New(s.decode), maker: decode.New(s.decode), out: out, sums: checksums{mode: s.pcapChecksums}, registry: registry, expected: expected{}}
+	pl := &pipeline{settings: s, decoder: decode.New(s.decode), maker: decode.New(s.decode), out: out, sums: checksums{mode: s.pcapChecksums}, registry: registry, expected: expected{}, dropped: map[string]uint64{}}
 	pl.flows = flow.NewTable(s.flow, pl.flowEnds)
 	pl.tracker = stream.New(s.stream, pl.flows, pl)
 	pl.raw = slab.NewArena(s.stream.Memory)
@@ -113,6 +116,7 @@ func (pl *pipeline) take(link packet.LinkType, number uint64, at int64, data []b
 // packet follows one decoded packet.
 func (pl *pipeline) packet(p *decode.Packet) {
 	in := &pl.current
+	pl.because = ""
 	*in = detect.Packet{Packet: p}
 	if p.Flags&decode.WantsFlow != 0 {
 		pl.flow(in)
@@ -123,7 +127,10 @@ func (pl *pipeline) packet(p *decode.Packet) {
 	}
 	pl.out.assets.learn(in)
 	drop := "flow drop"
-	if !pl.dropped(in.Flow) {
+	switch {
+	case pl.because != "":
+		drop = pl.because
+	case !pl.isDropped(in.Flow):
 		drop = pl.inspect(in, false)
 	}
 	pl.anomalies(p, in.Flow)
@@ -139,8 +146,8 @@ func (pl *pipeline) packet(p *decode.Packet) {
 	}
 }
 
-// dropped says whether all packets of a flow are.
-func (pl *pipeline) dropped(f *flow.Flow) bool { return pl.settings.ips && f != nil && f.Dropped }
+// isDropped says whether all packets of a flow are.
+func (pl *pipeline) isDropped(f *flow.Flow) bool { return pl.settings.ips && f != nil && f.Dropped }
 
 // flow finds the packet's flow and moves it.
 func (pl *pipeline) flow(in *detect.Packet) {
@@ -152,6 +159,7 @@ func (pl *pipeline) flow(in *detect.Packet) {
 	}
 	f, dir := pl.flows.Take(p)
 	if f == nil {
+		pl.exception(ofFlowMemcap, in)
 		return
 	}
 	if f.State == flow.Bypassed {
@@ -162,7 +170,7 @@ func (pl *pipeline) flow(in *detect.Packet) {
 	}
 	c := pl.of(f)
 	in.Flow, in.Dir, in.State = f, dir, &c.detect
-	if pl.dropped(f) {
+	if pl.isDropped(f) {
 		return // The receiver never sees it.
 	}
 	if p.Layer4 != decode.TCP {
@@ -182,6 +190,12 @@ func (pl *pipeline) flow(in *detect.Packet) {
 	}
 	r := pl.tracker.Take(f, dir, p)
 	pl.turned(f, c)
+	if r.Midstream {
+		pl.exception(ofMidstream, in)
+	}
+	if p.Events.Has(decode.EvStreamReassemblyInsertMemcap) {
+		pl.exception(ofReassembly, in)
+	}
 	in.Dir = f.Dir(p) // Midstream, it may have been turned around.
 	in.Established, in.InStream = r.Established, r.InStream
 	in.Sizes = pl.tracker.Sizes(f)
@@ -268,9 +282,7 @@ func (pl *pipeline) verdict(in *detect.Packet, drop string) {
 		return
 	}
 	pl.blocked++
-	if drop == "rules" {
-		pl.byRules++
-	}
+	pl.dropped[drop]++
 	for _, l := range pl.out.eve {
 		if !l.wants("drop") || in.Flow != nil && in.Flow.DropLogged[in.Dir] && !l.drops.all {
 			continue
@@ -401,7 +413,7 @@ func (pl *pipeline) flowEnds(f *flow.Flow, reason flow.Reason) {
 			pl.inspectRest(f, b, dir)
 		}
 	}
-	if b.app != nil {
+	if b.app != nil && !pl.isDropped(f) {
 		for _, tx := range b.app.Txs() {
 			pl.logTx(pl.own.Packets[0], f, tx, true, true)
 		}
@@ -411,6 +423,10 @@ func (pl *pipeline) flowEnds(f *flow.Flow, reason flow.Reason) {
 	pl.publishFlow(f, info.App, reason)
 	for _, l := range pl.out.eve {
 		if l.wants("flow") {
+			info.Exceptions = nil
+			if l.exceptions {
+				info.Exceptions = pl.settings.exceptionsOf(f)
+			}
 			l.encoder.Flow(pl.now, f, reason, info)
 		}
 		if l.wants("netflow") {
@@ -441,7 +457,9 @@ func (pl *pipeline) inspectRest(f *flow.Flow, c *beside, dir flow.Dir) {
 		in.Stream = nil
 	}
 	c.known(&in)
-	pl.inspect(&in, true)
+	if !pl.isDropped(f) {
+		pl.inspect(&in, true)
+	}
 }
 
 // lastPacket makes the packet in which the end of a flow is judged.

@@ -98,6 +98,10 @@ func (c *Config) settings(tree *yamlconf.Tree) (settings, error) {
 	}
 	s.ips = c.SimulateIPS
 	s.stream.Inline = s.stream.Inline || s.ips
+	if s.policies, err = readPolicies(tree, s.ips); err != nil {
+		return s, fmt.Errorf("config %s: %w", c.File, err)
+	}
+	s.stream.OnlyWhole = !s.policies[ofMidstream].follows()
 	return s, nil
 }
 

@@ -26,6 +26,8 @@ type settings struct {
 	pcapChecksums string
 	// bypass: flows that a parser says are not worth following are not (stream.bypass).
 	bypass bool
+	// policies are what becomes of what cannot be followed as it should be.
+	policies [targets]policy
 	// ips: what rules drop is dropped.
 	ips  bool
 	tree *yamlconf.Tree

@@ -52,8 +52,9 @@ func (pl *pipeline) counters() []eve.Counter {
 	if pl.settings.ips {
 		add("ips.accepted", pl.accepted)
 		add("ips.blocked", pl.blocked)
-		add("ips.drop_reason.rules", pl.byRules)
-		add("ips.drop_reason.flow_drop", pl.blocked-pl.byRules)
+		for _, reason := range []string{"rules", "flow drop", targetOf[ofMidstream].drop, targetOf[ofReassembly].drop, targetOf[ofFlowMemcap].drop} {
+			add("ips.drop_reason."+strings.ReplaceAll(reason, " ", "_"), pl.dropped[reason])
+		}
 	}
 	if s := pl.out.store; s != nil {
 		add("file_store.open_files", uint64(s.Counters.Open))
@@ -65,6 +66,11 @@ func (pl *pipeline) counters() []eve.Counter {
 		add("assets.lost", v.Lost)
 	}
 	add("app_layer.tx_given_up", pl.registry.GivenUp)
+	for t := range targets {
+		for p := policyIgnore + 1; p < policies && pl.settings.policies[t] != policyIgnore; p++ {
+			add(targetOf[t].counter+policyNames[p], pl.exceptions[t][p])
+		}
+	}
 	pl.registry.Counters(func(name string, c app.Counters) {
 		add("app_layer.flow."+name, c.Flows)
 		add("app_layer.tx."+name, c.Txs)

@@ -103,6 +103,9 @@ func (e *Engine) matched(r *rule, p *Packet, stream bool) {
 	if r.action == suricata.Pass {
 		if p.State != nil && (r.Type == suricata.TypeIPOnly || r.Type == suricata.TypeLikeIPOnly || len(r.Apps) > 0) {
 			p.State.passed = true
+			if p.Flow != nil {
+				p.Flow.Passed = true
+			}
 		}
 		e.alerts = append(e.alerts, Alert{Rule: r.Compiled, Action: suricata.Pass, Tx: -1, Silent: true, rule: r})
 		return

@@ -358,7 +358,12 @@ type FlowInfo struct {
 	App       string // "" while it is not known
 	AppFailed bool
 	TCP       stream.State
+	// Exceptions are the policies that were applied to it, if they are told.
+	Exceptions []Exception
 }
+
+// Exception is a policy that was applied to a flow, and why.
+type Exception struct{ Target, Policy string }
 
 func (e *Encoder) app(i FlowInfo) {
 	switch {
@@ -387,8 +392,21 @@ func (e *Encoder) Flow(now int64, f *flow.Flow, reason flow.Reason, i FlowInfo) 
 	}
 	e.w.String("reason", reason.String())
 	e.w.Bool("alerted", f.Alerted)
-	if f.Dropped {
+	switch {
+	case f.Dropped:
 		e.w.String("action", "drop")
+	case f.Passed:
+		e.w.String("action", "pass")
+	}
+	if len(i.Exceptions) > 0 {
+		e.w.Array("exception_policy")
+		for _, x := range i.Exceptions {
+			e.w.Object("")
+			e.w.String("target", x.Target)
+			e.w.String("policy", x.Policy)
+			e.w.Close()
+		}
+		e.w.Close()
 	}
 	e.w.Close()
 	if f.Proto() == packet.ProtoTCP {

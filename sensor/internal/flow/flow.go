@@ -94,6 +94,10 @@ type Flow struct {
 	NoInspection bool
 	// Bypass: a rule or a parser wants none of its packets followed any more.
 	Bypass bool
+	// Passed: a rule or a policy lets all of it through.
+	Passed bool
+	// Exceptions has a bit for each kind of trouble a policy was applied for.
+	Exceptions uint8
 	// Dropped: a rule drops all that follows.
 	Dropped bool
 	// DropLogged says in which directions a drop was logged.

@@ -39,6 +39,9 @@ type Config struct {
 	Depth uint64
 	// Midstream follows connections whose beginning was not seen.
 	Midstream bool
+	// OnlyWhole follows none of which the beginning was not seen, whatever the
+	// others say.
+	OnlyWhole bool
 	// AsyncOneside follows connections of which one direction is seen.
 	AsyncOneside bool
 	// Inline hands bytes on as they arrive.
@@ -257,6 +260,9 @@ type Result struct {
 	Invalid bool
 	// Established says that the handshake is complete.
 	Established bool
+	// Midstream: it is of a connection whose beginning was not seen, and that is
+	// not followed yet.
+	Midstream bool
 	// InStream says that its payload became part of the stream.
 	InStream bool
 }

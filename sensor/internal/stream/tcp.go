@@ -39,11 +39,17 @@ func (t *Tracker) Take(f *flow.Flow, dir flow.Dir, p *decode.Packet) Result {
 	}
 	s := t.session(f)
 	if s == nil {
+		late := g.late()
+		if late && t.cfg.OnlyWhole {
+			return Result{Invalid: true, Midstream: true}
+		}
 		if s = t.first(&g); s == nil {
-			return Result{Invalid: true}
+			return Result{Invalid: true, Midstream: late}
 		}
 		g.bind(s)
-		return t.result(&g, true)
+		r := t.result(&g, true)
+		r.Midstream = late
+		return r
 	}
 	g.bind(s)
 	ok := t.timestamps(&g) && t.dispatch(&g)
@@ -69,6 +75,17 @@ func (t *Tracker) countFlags(f packet.Flags) {
 	if f.Has(packet.RST) {
 		t.Counters.RST++
 	}
+}
+
+// late says whether a segment is of a connection that began before.
+func (g *seg) late() bool {
+	switch {
+	case g.has(packet.RST), g.has(packet.FIN):
+		return false
+	case g.has(packet.SYN):
+		return g.has(packet.ACK)
+	}
+	return g.has(packet.ACK)
 }
 
 // first makes a connection of a flow's first segment, if it can begin one.
