@@ -72,7 +72,7 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 		deps.machine = thisMachine{}
 	}
 	if deps.open == nil {
-		deps.open = func(o plane.Options) (dataPlane, error) { return plane.Open(o) }
+		deps.open = openPlane
 	}
 	if err := preflight(&cfg, deps.machine); err != nil {
 		return nil, err
@@ -100,6 +100,19 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 		}
 	}
 	return e, nil
+}
+
+func openPlane(o plane.Options) (dataPlane, error) {
+	if o.PinDir != "" {
+		if err := mountPins(o.PinDir); err != nil {
+			return nil, err
+		}
+	}
+	p, err := plane.Open(o)
+	if err != nil {
+		return nil, err // not p: a nil *Plane in an interface is not nil
+	}
+	return p, nil
 }
 
 const (

@@ -68,7 +68,8 @@ type anyMachine struct{}
 func (anyMachine) Networks(string) ([]netip.Prefix, error) {
 	return []netip.Prefix{netip.MustParsePrefix("10.2.99.1/16")}, nil
 }
-func (anyMachine) Reach(netip.Addr) error { return nil }
+func (anyMachine) Reach(netip.Addr) error                { return nil }
+func (anyMachine) Forwards(string, string) (bool, error) { return true, nil }
 
 // config is a VIP with the backends in text, one a line of a list.
 func config(t *testing.T, dir, backends string) Config {
@@ -365,6 +366,8 @@ func (m fakeMachine) Reach(a netip.Addr) error {
 	return nil
 }
 
+func (m fakeMachine) Forwards(_, name string) (bool, error) { return name != "eth7", nil }
+
 func TestPreflight(t *testing.T) {
 	m := fakeMachine{"eth0": {netip.MustParsePrefix("10.2.0.1/24")}}
 	c := config(t, "x", "[{address: 10.2.0.1}, {address: 10.66.0.1}, {address: 10.2.0.7}]")
@@ -381,8 +384,9 @@ func TestPreflight(t *testing.T) {
 			t.Errorf("no %q in %v", want, err)
 		}
 	}
-	if err := preflight(&c, fakeMachine{"eth0": m["eth0"], "eth7": nil}); strings.Contains(err.Error(), "10.2.0.7") {
-		t.Errorf("what is right is told: %v", err)
+	if err := preflight(&c, fakeMachine{"eth0": m["eth0"], "eth7": nil}); strings.Contains(err.Error(), "10.2.0.7") ||
+		!strings.Contains(err.Error(), "sysctl -w net.ipv4.conf.eth7.forwarding=1") || strings.Contains(err.Error(), "ipv6") {
+		t.Errorf("what is right is told, or what is wrong not: %v", err)
 	}
 	if _, err := (thisMachine{}).Networks("no-such-interface"); err == nil {
 		t.Error("an interface that is not there")

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"strings"
 
 	"github.com/hauberk/hauberk/edge/internal/plane"
 )
@@ -15,6 +17,9 @@ type machine interface {
 	Networks(name string) ([]netip.Prefix, error)
 	// Reach says whether there is a route to an address.
 	Reach(netip.Addr) error
+	// Forwards says whether the kernel forwards packets that come in on an
+	// interface; family is ipv4 or ipv6.
+	Forwards(family, name string) (bool, error)
 }
 
 // preflight reports all that is wrong with a valid configuration on this
@@ -28,6 +33,9 @@ func preflight(c *Config, m machine) error {
 			bad = append(bad, fmt.Errorf("interfaces: %w", err))
 		}
 		networks = append(networks, n...)
+		if err == nil {
+			bad = append(bad, c.forwards(name, m)...)
+		}
 	}
 	onLink := func(a netip.Addr) bool {
 		for _, n := range networks {
@@ -75,6 +83,28 @@ func preflight(c *Config, m machine) error {
 	return errors.Join(bad...)
 }
 
+// forwards checks that the kernel tells next hops for packets that came in on
+// an interface: it does only where it forwards itself.
+func (c *Config) forwards(name string, m machine) []error {
+	var bad []error
+	for _, family := range []string{"ipv4", "ipv6"} {
+		uses := false
+		for i := range c.VIPs {
+			uses = uses || c.VIPs[i].Address.Is4() == (family == "ipv4")
+		}
+		if !uses {
+			continue
+		}
+		is, err := m.Forwards(family, name)
+		if err != nil {
+			bad = append(bad, fmt.Errorf("interfaces: %s: %w", name, err))
+		} else if !is {
+			bad = append(bad, fmt.Errorf("interfaces: %s: the kernel gives no next hops while it forwards no packets: sysctl -w net.%s.conf.%s.forwarding=1", name, family, name))
+		}
+	}
+	return bad
+}
+
 // thisMachine asks the kernel.
 type thisMachine struct{}
 
@@ -94,6 +124,14 @@ func (thisMachine) Networks(name string) ([]netip.Prefix, error) {
 		}
 	}
 	return out, nil
+}
+
+func (thisMachine) Forwards(family, name string) (bool, error) {
+	text, err := os.ReadFile("/proc/sys/net/" + family + "/conf/" + name + "/forwarding")
+	if err != nil {
+		return false, fmt.Errorf("read whether it forwards: %w", err)
+	}
+	return strings.TrimSpace(string(text)) != "0", nil
 }
 
 // Reach looks the route up by connecting a datagram socket, which sends nothing.
