@@ -47,6 +47,7 @@ type side struct {
 	parts *multipart // Of a request's body.
 	more  bool       // Behind the line that is taken, more has come.
 	lost  bool       // Bytes are missing: where the next message begins is not known.
+	bare  bool       // The line before ended in LF alone.
 }
 
 type parser struct {
@@ -232,8 +233,14 @@ func (p *parser) one(dir app.Dir, s *side, data []byte, end bool) (consumed int,
 	s.more = len(bytes.TrimSpace(data[n:])) > 0
 	heading := s.step == readHeaders
 	p.line(dir, s, line, data[:n])
-	if heading && s.step != readHeaders && len(line) > 0 && n < len(data) && data[n] == '\n' {
-		n++ // A blank line and an empty one end the headers together.
+	s.bare = n < 2 || data[n-2] != '\r'
+	if heading && s.step != readHeaders && len(line) > 0 {
+		// A blank line and an empty one end the headers together.
+		for _, empty := range []string{"\n", "\r\n"} {
+			if rest, ok := bytes.CutPrefix(data[n:], []byte(empty)); ok {
+				return len(data) - len(rest), true
+			}
+		}
 	}
 	return n, true
 }
@@ -269,12 +276,15 @@ func cutLine(data []byte, dir app.Dir, end bool) (line []byte, n int) {
 }
 
 // endsHead says whether a line ends the headers: an empty one, and for clients
-// one of blanks that ends in LF alone.
-func endsHead(dir app.Dir, line, raw []byte) bool {
-	if len(line) == 0 || dir == app.ToClient && len(bytes.Trim(line, "\r")) == 0 {
+// one of blanks that ends in LF alone, or of CR behind a line that does.
+func (s *side) endsHead(dir app.Dir, line, raw []byte) bool {
+	if len(line) == 0 || dir == app.ToServer {
+		return len(line) == 0
+	}
+	if s.bare && len(bytes.Trim(line, "\r")) == 0 {
 		return true
 	}
-	return dir == app.ToClient && len(bytes.Trim(line, " \t")) == 0 && len(raw) == len(line)+1 && raw[len(raw)-1] == '\n'
+	return len(bytes.Trim(line, " \t")) == 0 && len(raw) == len(line)+1 && raw[len(raw)-1] == '\n'
 }
 
 // line takes a line of a message's head, or of its chunks.
@@ -283,7 +293,7 @@ func (p *parser) line(dir app.Dir, s *side, line, raw []byte) {
 	case readLine:
 		p.first(dir, s, line, raw)
 	case readHeaders:
-		if endsHead(dir, line, raw) {
+		if s.endsHead(dir, line, raw) {
 			p.head(dir, s)
 			return
 		}
