@@ -42,6 +42,23 @@ func (s *Stack) Listen(network, address string) (net.Listener, error) {
 	return l, nil
 }
 
+// ListenAll takes every connection that no other listener does: to all ports of all our addresses and traps. A connection's
+// LocalAddr says where it went.
+func (s *Stack) ListenAll() (net.Listener, error) {
+	s.lock()
+	defer s.mu.Unlock()
+	if s.closed != nil {
+		return nil, fmt.Errorf("listen on all ports: %w", net.ErrClosed)
+	}
+	if s.doors[netip.AddrPort{}] != nil {
+		return nil, fmt.Errorf("listen on all ports: %w", system(engine.ErrInUse))
+	}
+	s.eng.ListenAll((*handler)(s))
+	l := &Listener{s: s, ready: make(chan struct{}, 1)}
+	s.doors[netip.AddrPort{}] = l
+	return l, nil
+}
+
 func first(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {

@@ -71,6 +71,12 @@ func Run(ctx context.Context, cfg Config, q Queues, serve func(context.Context, 
 	return launch(ctx, cfg, q.Count)
 }
 
+// Queue is which queue this process serves; 0 where there is one process only.
+func Queue() int {
+	n, _ := strconv.Atoi(os.Getenv(queueVariable))
+	return n
+}
+
 // serveQueue runs a stack on a queue for as long as serve does.
 func serveQueue(ctx context.Context, cfg Config, q Queues, queue int, serve func(context.Context, *Stack) error) error {
 	p, err := q.Open(queue)

@@ -284,7 +284,10 @@ func (h *handler) door(a netip.AddrPort) *Listener {
 	if l := h.doors[netip.AddrPortFrom(any4, a.Port())]; l != nil && a.Addr().Is4() {
 		return l
 	}
-	return h.doors[netip.AddrPortFrom(any6, a.Port())]
+	if l := h.doors[netip.AddrPortFrom(any6, a.Port())]; l != nil {
+		return l
+	}
+	return h.doors[netip.AddrPort{}]
 }
 
 // token puts the one token into a channel that says "look again".

@@ -366,3 +366,30 @@ func TestEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestListenAll takes connections to any port of a trap, beside a listener for one port.
+func TestListenAll(t *testing.T) {
+	a, b := port.NewLink(1500)
+	client := run(t, a, func(c *netstack.Config) { c.Engine.Gateway4 = netip.MustParseAddr("10.0.0.2") }, "10.0.0.1/24")
+	server := run(t, b, func(c *netstack.Config) { c.Engine.Traps = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")} }, "10.0.0.2/24")
+	one := must[net.Listener](t)(server.Listen("tcp", ":80"))
+	all := must[net.Listener](t)(server.ListenAll())
+	if _, err := server.ListenAll(); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("a second time: %v", err)
+	}
+	for to, l := range map[string]net.Listener{"10.1.2.3:65535": all, "10.1.255.255:1": all, "10.0.0.2:23": all, "10.1.0.9:80": one} {
+		c := must[net.Conn](t)(client.Dial("tcp", to))
+		got := must[net.Conn](t)(l.Accept())
+		if got.LocalAddr().String() != to {
+			t.Errorf("%s arrived at %s", to, got.LocalAddr())
+		}
+		c.Close()
+		got.Close()
+	}
+	if err := all.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Dial("tcp", "10.1.2.3:9"); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("after Close: %v", err)
+	}
+}

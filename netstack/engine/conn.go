@@ -349,14 +349,21 @@ func (s *Stack) Listen(addr netip.AddrPort, h Handler) (netip.AddrPort, error) {
 // ListenAll gives every connection that no listener takes to h: all ports of all our addresses.
 func (s *Stack) ListenAll(h Handler) { s.catchAll = &listener{handler: s.use(h)} }
 
-// Unlisten ends what Listen began. Connections stay.
+// Unlisten ends what Listen began, or with port 0 what ListenAll did. Connections stay.
 func (s *Stack) Unlisten(addr netip.AddrPort) {
+	if addr.Port() == 0 {
+		s.catchAll = nil
+	}
 	delete(s.listeners, keyOf(addr))
 	s.lastFound = nil
 }
 
-// Pause makes a listener ignore new connections, or take them again: the peers try again by themselves.
+// Pause makes a listener (port 0: that of ListenAll) ignore new connections, or take them again: the peers try again by
+// themselves.
 func (s *Stack) Pause(addr netip.AddrPort, paused bool) {
+	if addr.Port() == 0 && s.catchAll != nil {
+		s.catchAll.paused = paused
+	}
 	if l := s.listeners[keyOf(addr)]; l != nil {
 		l.paused = paused
 	}

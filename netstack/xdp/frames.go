@@ -84,7 +84,7 @@ func (p *Port) frame(d unix.XDPDesc) (f port.Frame, whole bool) {
 	}
 	f = port.Frame{Data: p.part, Handle: heap, Verified: p.cfg.TrustChecksums}
 	p.part = nil
-	if len(f.Data) > p.info.MTU+18 {
+	if len(f.Data) > longest {
 		p.count.rxTooLong.Add(1)
 		p.Release(f)
 		return f, false

@@ -5,8 +5,8 @@
 // the kernel (package filter), which gives them the frames of the stack's addresses and passes all others on. It is held
 // by file descriptors: when the last process ends, however it ends, the interface is as it was.
 //
-// Frames longer than a chunk of memory (an MTU beyond 3,800 bytes) lie in several, and are copied together and apart
-// (Linux 6.6). A blocking system call is made in Wait alone, where Go's scheduler knows of it.
+// Frames longer than a chunk of memory (an MTU beyond 3,800 bytes, or what the kernel has joined in generic mode) lie in
+// several, and are copied together and apart (Linux 6.6). A blocking system call is made in Wait alone, where Go's scheduler knows of it.
 package xdp
 
 import (
@@ -66,7 +66,9 @@ const (
 	shortChunk = 2048 // Holds 256 bytes of the kernel's and a packet of 1,700.
 	longChunk  = 4096
 	headroom   = 256
-	maxPieces  = 18 // Chunks of one packet, as the kernel has it (MAX_SKB_FRAGS + 1).
+	// longest is what the kernel makes of several segments of one connection (GRO) before generic XDP sees them.
+	longest   = 1<<16 + 18
+	maxPieces = 18 // Chunks of one packet, as the kernel has it (MAX_SKB_FRAGS + 1).
 	// heap marks the handle of a frame whose memory is not shared: one of several chunks.
 	heap = uint64(1) << 63
 )
@@ -114,11 +116,14 @@ func Open(cfg Config) (*Port, error) {
 	if len(p.info.MAC) != 6 {
 		return nil, fmt.Errorf("open interface %s: not an Ethernet", cfg.Interface)
 	}
-	longest := nic.MTU + 18
-	if longest > shortChunk-headroom {
+	frame := nic.MTU + 18
+	if cfg.Mode == filter.Generic {
+		frame = longest
+	}
+	if frame > shortChunk-headroom {
 		p.chunk = longChunk
 	}
-	p.pieces = longest > p.chunk-headroom
+	p.pieces = frame > p.chunk-headroom
 	if err := p.open(nic.Index); err != nil {
 		return nil, errors.Join(fmt.Errorf("open queue %d of %s: %w", cfg.Queue, cfg.Interface, err), p.Close())
 	}
