@@ -20,7 +20,8 @@ const (
 	readData    // The data of a chunk.
 	readDataEnd // The end of its line.
 	readTrailer
-	readToEnd // A body that ends with the connection.
+	readBehind // What comes at once with the end of a response's body.
+	readToEnd  // A body that ends with the connection.
 	readTunnel
 )
 
@@ -178,6 +179,9 @@ func (p *parser) Parse(in *app.Input) (consumed, need int) {
 
 // one takes the next element. more says that there may be another.
 func (p *parser) one(dir app.Dir, s *side, data []byte, end bool) (consumed int, more bool) {
+	if s.step == readBehind {
+		return p.behind(s, data)
+	}
 	if len(data) == 0 {
 		return 0, false
 	}
@@ -194,8 +198,7 @@ func (p *parser) one(dir app.Dir, s *side, data []byte, end bool) (consumed int,
 		if s.step == readData {
 			s.step = readDataEnd
 		} else {
-			p.endBody(dir, s, file.Closed)
-			p.finish(dir, s)
+			p.over(dir, s)
 		}
 		return n, true
 	case readToEnd:
@@ -307,8 +310,7 @@ func (p *parser) line(dir app.Dir, s *side, line, raw []byte) {
 		}
 	case readTrailer:
 		if len(line) == 0 {
-			p.endBody(dir, s, file.Closed)
-			p.finish(dir, s)
+			p.over(dir, s)
 			return
 		}
 		p.field(dir, s, line)
@@ -632,6 +634,34 @@ func (p *parser) body(dir app.Dir, s *side, data []byte) {
 	p.plain(dir, s, s.body.Add(data))
 }
 
+// over ends a body that is whole.
+func (p *parser) over(dir app.Dir, s *side) {
+	if dir == app.ToClient {
+		s.step = readBehind
+		return
+	}
+	p.endBody(dir, s, file.Closed)
+	p.finish(dir, s)
+}
+
+// behind takes what comes at once with the end of a response's body: unless it
+// is the next response, it is part of the body to clients.
+func (p *parser) behind(s *side, data []byte) (consumed int, more bool) {
+	const status = "HTTP"
+	if n := min(len(status), len(data)); string(data[:n]) == status[:n] {
+		p.endBody(app.ToClient, s, file.Closed)
+		p.finish(app.ToClient, s)
+		return 0, n > 0
+	}
+	n := bytes.IndexByte(data, '\n') + 1
+	if n == 0 {
+		n = len(data)
+	}
+	s.tx.Raise(responseBodyUnexpected)
+	p.body(app.ToClient, s, data[:n])
+	return n, true
+}
+
 // plain takes bytes of a body with its codings undone.
 func (p *parser) plain(dir app.Dir, s *side, data []byte) {
 	m := s.message(dir)
@@ -662,6 +692,9 @@ func (p *parser) endBody(dir app.Dir, s *side, state file.State) {
 	m := s.message(dir)
 	m.whole = true
 	for _, f := range m.files {
+		if f.Gaps {
+			state = file.Truncated
+		}
 		f.Close(state)
 	}
 }
