@@ -32,9 +32,9 @@ type Problem struct {
 
 // badRule is a rule that is refused.
 type badRule struct {
-	reason, text, file string
-	line               int
-	again              bool // It is not the rule's first problem.
+	keyword, reason, text, file string
+	line                        int
+	again                       bool // It is not the rule's first problem.
 }
 
 // A Report is what Check found.
@@ -45,7 +45,8 @@ type Report struct {
 	Skipped  int // rules whose "requires" is not met
 	Problems []Problem
 
-	compiled []*suricata.Compiled // the rules that would run
+	compiled []*suricata.Compiled      // the rules that would run
+	known    map[string]*suricata.Rule // by text: of the set that will be replaced
 	siteFiles
 }
 
@@ -84,7 +85,7 @@ func (r *Report) refuse(e *suricata.Error) {
 		return
 	}
 	r.add(e.Problem == suricata.Invalid, "detect", e)
-	bad := &badRule{reason: e.Original(), text: e.Rule, file: e.File, line: e.RuleLine}
+	bad := &badRule{keyword: e.Keyword, reason: e.Original(), text: e.Rule, file: e.File, line: e.RuleLine}
 	if n := len(r.Problems) - 2; n >= 0 {
 		before := r.Problems[n].rule
 		bad.again = before != nil && before.file == bad.file && before.line == bad.line
@@ -92,7 +93,10 @@ func (r *Report) refuse(e *suricata.Error) {
 	if !bad.again {
 		r.Failed++
 	}
-	r.Problems[len(r.Problems)-1].rule = bad
+	p := &r.Problems[len(r.Problems)-1]
+	if p.rule = bad; bad.reason != e.Reason {
+		p.Text += " (" + bad.reason + ")"
+	}
 }
 
 // Tally says how many rules were read, in the original's words.
@@ -221,7 +225,7 @@ func (r *Report) rules(patterns []string, vars netset.Vars) {
 	files, err := matchPatterns(patterns)
 	r.add(true, "detect", err)
 	r.Files = len(files)
-	set, err := suricata.Load(suricata.Options{}, files...)
+	set, err := suricata.Load(suricata.Options{Known: r.known}, files...)
 	r.add(true, "detect", err)
 	for _, e := range slices.Concat(set.Errors, set.Skipped) {
 		r.refuse(e)
@@ -229,7 +233,7 @@ func (r *Report) rules(patterns []string, vars netset.Vars) {
 	compiler := suricata.NewCompiler(vars)
 	for _, rule := range set.Rules {
 		compiled, err := compiler.Compile(rule)
-		if err == nil {
+		if err == nil && r.known[rule.Text()] == nil {
 			_, err = match.CompileRule(compiled)
 		}
 		if err == nil {

@@ -112,6 +112,9 @@ func loadRules(c Config, tree *yamlconf.Tree, registry *app.Registry, before *de
 	vars := variables(tree)
 	r.site(tree, vars)
 	r.readData(c, tree, before)
+	if before != nil {
+		r.known = before.Known()
+	}
 	if !c.NoDetection {
 		r.rules(ruleFiles(c, tree), vars)
 	}

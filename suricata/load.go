@@ -19,6 +19,8 @@ type Options struct {
 	// Disabled: also parse rules that are commented out. Comments that do not
 	// parse are just comments.
 	Disabled bool
+	// Known are rules by their text that need no parsing if they come again.
+	Known map[string]*Rule
 }
 
 // Load reads rule files. Of rules with the same gid and sid a newer revision
@@ -109,6 +111,10 @@ func (s *Set) line(l logicalLine, file string, line int, opt Options) {
 			return
 		}
 	}
+	if old := opt.Known[text]; old != nil && enabled {
+		s.Rules = append(s.Rules, old.at(file, line))
+		return
+	}
 	rule, errs := parseRule(text)
 	if errs != nil && !enabled {
 		return
@@ -134,12 +140,22 @@ func (s *Set) line(l logicalLine, file string, line int, opt Options) {
 	switch {
 	case rule == nil:
 	case enabled:
-		rule.File, rule.Line = file, line
+		rule.File, rule.Line, rule.text = file, line, text
 		s.Rules = append(s.Rules, rule)
 	default:
 		rule.File, rule.Line, rule.Enabled = file, line, false
 		s.Disabled = append(s.Disabled, rule)
 	}
+}
+
+// at is the rule where it is now.
+func (r *Rule) at(file string, line int) *Rule {
+	if r.File == file && r.Line == line {
+		return r
+	}
+	moved := *r
+	moved.File, moved.Line = file, line
+	return &moved
 }
 
 // looksLikeRule reports whether a comment begins as a rule does.

@@ -27,9 +27,13 @@ type Rule struct {
 	File    string
 	Line    int // of its first line, from 1
 
+	text   string  // as in the file, if it was read from one
 	chains []Chain // what the options mean; see resolve
 	facts  facts
 }
+
+// Text is what the rule was parsed from, "" if not from a file.
+func (r *Rule) Text() string { return r.text }
 
 // An Option is one keyword of a rule with its argument.
 type Option struct {

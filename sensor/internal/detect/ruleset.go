@@ -72,6 +72,9 @@ type Ruleset struct {
 	ints   names
 	xbits  names
 	site   Site
+	// known is the rules of the set before by their first chain, while the set
+	// is made: chains that are the same need no compiling.
+	known map[*suricata.Chain]*rule
 }
 
 // Site is what the files beside the rules say.
@@ -128,6 +131,12 @@ func Compile(rules []*suricata.Compiled, site Site, before *Ruleset) (*Ruleset, 
 	s := &Ruleset{sets: map[*netset.Addrs]*addressSet{}, bits: names{}, ints: names{}, xbits: names{}, site: site}
 	if before != nil {
 		s.bits, s.ints, s.xbits = maps.Clone(before.bits), maps.Clone(before.ints), maps.Clone(before.xbits)
+		s.known = make(map[*suricata.Chain]*rule, len(before.rules))
+		for _, r := range before.rules {
+			if len(r.chains) > 0 {
+				s.known[&r.chains[0]] = r
+			}
+		}
 	}
 	var problems []error
 	for _, c := range rules {
@@ -138,6 +147,7 @@ func Compile(rules []*suricata.Compiled, site Site, before *Ruleset) (*Ruleset, 
 		}
 		s.rules = append(s.rules, r)
 	}
+	s.known = nil
 	s.order()
 	s.indexFrames()
 	if err := s.group(); err != nil {
@@ -156,18 +166,8 @@ func (s *Ruleset) rule(c *suricata.Compiled) (*rule, error) {
 	}
 	r.class = s.site.Classes.Of(c)
 	r.src, r.dst = s.addresses(c.Src), s.addresses(c.Dst)
-	var err error
-	if r.programs, err = match.CompileRule(c); err != nil {
+	if err := s.programs(r); err != nil {
 		return nil, err
-	}
-	r.transforms = make([]transform.Chain, len(r.chains))
-	for i := range r.chains {
-		if len(r.chains[i].Transforms) == 0 {
-			continue
-		}
-		if r.transforms[i], err = transform.Compile(r.chains[i].Transforms); err != nil {
-			return nil, err
-		}
 	}
 	switch c.Type {
 	case suricata.TypePacket:
@@ -212,6 +212,38 @@ func (s *Ruleset) rule(c *suricata.Compiled) (*rule, error) {
 		}
 	}
 	return r, nil
+}
+
+// programs compiles what a rule asks of its buffers, unless the set before did.
+func (s *Ruleset) programs(r *rule) (err error) {
+	if len(r.chains) > 0 {
+		if old := s.known[&r.chains[0]]; old != nil {
+			r.programs, r.transforms = old.programs, old.transforms
+			return nil
+		}
+	}
+	if r.programs, err = match.CompileRule(r.Compiled); err != nil {
+		return err
+	}
+	r.transforms = make([]transform.Chain, len(r.chains))
+	for i := range r.chains {
+		if len(r.chains[i].Transforms) == 0 {
+			continue
+		}
+		if r.transforms[i], err = transform.Compile(r.chains[i].Transforms); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Known are the rules by their text, for reading them again.
+func (s *Ruleset) Known() map[string]*suricata.Rule {
+	known := make(map[string]*suricata.Rule, len(s.rules))
+	for _, r := range s.rules {
+		known[r.Text()] = r.Rule
+	}
+	return known
 }
 
 // prepared says whether the datasets of a rule are there.
