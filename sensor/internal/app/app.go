@@ -57,6 +57,9 @@ const (
 	// Reversed: it is the protocol, and these bytes come from its other side;
 	// the flow's directions are the wrong way round.
 	Reversed
+	// Fallback: it is the protocol, if what the other side says tells of no
+	// other; until then as Unsure.
+	Fallback
 )
 
 // Signature recognises a protocol by text near the start of a direction.

@@ -120,10 +120,21 @@ func (p *Protocol) asked(r *Registry, dir Dir, data []byte, unsure *bool) bool {
 	case Reversed:
 		r.reversed = true
 		return true
-	case Unsure:
+	case Unsure, Fallback:
 		*unsure = true
 	}
 	return false
+}
+
+// fallback finds the protocol that the first bytes of a server may be, when
+// those of its client tell of none.
+func (r *Registry) fallback(data []byte, f FlowInfo) *Protocol {
+	for _, p := range r.list {
+		if p.probes(TCP, f) == atPort && p.Probe(ToClient, data) == Fallback {
+			return p
+		}
+	}
+	return nil
 }
 
 // look compares a signature with the first bytes.

@@ -295,6 +295,10 @@ func (s *Session) recognise(dir *Dir) bool {
 	}
 	data := s.pending[*dir]
 	found, unsure := s.registry.recognise(*dir, data, s.ctx.Flow, false)
+	const enough = 5 // Bytes of a client that could have told.
+	if found == nil && !s.ctx.Flow.UDP && s.seen[ToServer] >= enough && len(s.pending[ToClient]) > 0 {
+		found = s.registry.fallback(s.pending[ToClient], s.ctx.Flow)
+	}
 	if found == nil {
 		if !unsure || len(data) >= maxUnknown {
 			s.unknown[*dir] = true

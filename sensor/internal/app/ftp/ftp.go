@@ -45,13 +45,20 @@ var Protocol = &app.Protocol{
 	Logs: []app.Log{{Type: "ftp", Step: [2]uint8{complete, complete}, Append: appendLog}},
 }
 
-// probe knows a server's greeting, which mail servers share: only what the
-// client says tells which it is.
+// probe knows a server's greeting, which mail servers share: what the client
+// says tells more.
 func probe(dir app.Dir, b []byte) app.Verdict {
-	if dir == app.ToClient && (len(b) < 4 || string(b[:3]) == "220" && (b[3] == ' ' || b[3] == '-')) {
+	switch {
+	case dir == app.ToServer:
+		return app.No
+	case len(b) < 5:
+		return app.Unsure
+	case string(b[:3]) != "220" || b[3] != ' ' && b[3] != '-':
+		return app.No
+	case bytes.IndexByte(b, '\n') < 0:
 		return app.Unsure
 	}
-	return app.No
+	return app.Fallback
 }
 
 // commands are those that begin a transaction.

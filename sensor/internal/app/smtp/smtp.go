@@ -6,8 +6,10 @@
 package smtp
 
 import (
+	"bytes"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/sensor/internal/app/file"
@@ -86,8 +88,8 @@ var Protocol = &app.Protocol{
 	Logs:   []app.Log{{Type: "smtp", Step: [2]uint8{complete, complete}, Append: appendLog, Options: readOptions}},
 }
 
-// probe knows a server by its greeting: a code and the name of a host. The
-// client's first word tells more, so a greeting alone is not enough.
+// probe knows a server by its greeting: a code, and the name of a host. FTP's
+// begin so too, and the client's first word tells more.
 func probe(dir app.Dir, b []byte) app.Verdict {
 	if dir == app.ToServer {
 		return app.No
@@ -98,7 +100,16 @@ func probe(dir app.Dir, b []byte) app.Verdict {
 	if string(b[:3]) != "220" || b[3] != ' ' && b[3] != '-' {
 		return app.No
 	}
-	return app.Unsure
+	host := b[4:]
+	if i := bytes.IndexFunc(host, func(r rune) bool { return r != '.' && r != '-' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }); i >= 0 {
+		if host = host[:i]; bytes.IndexByte(host, '.') <= 0 {
+			return app.No
+		}
+	}
+	if bytes.IndexByte(b, '\n') < 0 {
+		return app.Unsure
+	}
+	return app.Fallback
 }
 
 // Limits of what is kept.
