@@ -217,6 +217,9 @@ func parseAppEvent(a arg) (Value, error) {
 	if dotted && name == "" || strings.ContainsAny(a.text, " \t,") {
 		return nil, fmt.Errorf("%q is no event", a.text)
 	}
+	if dotted {
+		return Text(appName(proto) + "." + name), nil
+	}
 	return Text(a.text), nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/hauberk/hauberk/sensor/internal/app/krb5"
 	"github.com/hauberk/hauberk/sensor/internal/app/ldap"
 	"github.com/hauberk/hauberk/sensor/internal/app/mqtt"
+	"github.com/hauberk/hauberk/sensor/internal/app/nfs"
 	"github.com/hauberk/hauberk/sensor/internal/app/ntp"
 	"github.com/hauberk/hauberk/sensor/internal/app/pgsql"
 	"github.com/hauberk/hauberk/sensor/internal/app/pop3"
@@ -44,6 +45,7 @@ func All() []*app.Protocol {
 		smtp.Protocol,
 		smb.Protocol,
 		dcerpc.Protocol,
+		nfs.Protocol,
 		enip.Protocol,
 		ike.Protocol,
 		krb5.Protocol,

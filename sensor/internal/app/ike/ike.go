@@ -187,7 +187,7 @@ func (t *tx) Match(o *suricata.Option, _ app.Dir) bool {
 	case "ike.chosen_sa_attribute":
 		name, value, _ := strings.Cut(o.Value.String(), "=")
 		n, err := strconv.ParseUint(strings.TrimSpace(value), 10, 32)
-		return err == nil && t.chose(strings.TrimSpace(name), uint32(n))
+		return err == nil && t.dir == app.ToClient && t.chose(strings.TrimSpace(name), uint32(n))
 	}
 	return false
 }

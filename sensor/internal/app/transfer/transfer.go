@@ -122,3 +122,6 @@ func (t *Transfer) Close(s file.State) {
 	t.File.Close(s)
 	t.chunks, t.held, t.Next = nil, 0, 0
 }
+
+// Done says whether no chunk is under way.
+func (t *Transfer) Done() bool { return t.left == 0 }
