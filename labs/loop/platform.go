@@ -29,16 +29,25 @@ type Binaries struct{ Hauberk, Agent string }
 
 // Build builds the binaries of this checkout into dir, as `make build` does.
 func Build(ctx context.Context, dir string) (Binaries, error) {
-	b := Binaries{filepath.Join(dir, "hauberk"), filepath.Join(dir, "hauberk-agent")}
-	for _, path := range []string{b.Hauberk, b.Agent} {
-		c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "./cmd/"+filepath.Base(path))
-		c.Dir = moduleRoot()
-		c.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := c.CombinedOutput(); err != nil {
-			return b, fmt.Errorf("build %s: %w\n%s", path, err, out)
-		}
+	var b Binaries
+	var err error
+	if b.Hauberk, err = BuildOne(ctx, dir, "hauberk"); err != nil {
+		return b, err
 	}
-	return b, nil
+	b.Agent, err = BuildOne(ctx, dir, "hauberk-agent")
+	return b, err
+}
+
+// BuildOne builds one binary of this checkout into dir and returns its path.
+func BuildOne(ctx context.Context, dir, name string) (string, error) {
+	path := filepath.Join(dir, name)
+	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "./cmd/"+name)
+	c.Dir = moduleRoot()
+	c.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := c.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build %s: %w\n%s", path, err, out)
+	}
+	return path, nil
 }
 
 func moduleRoot() string {
