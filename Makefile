@@ -65,12 +65,23 @@ bench: $(BENCHES:%=bench-%) ## measure every area; bench-AREA one of them (BENCH
 $(BENCHES:%=bench-%): bench-%: setup
 	@go run ./labs/$*bench $(BENCHARGS)
 
+.PHONY: verify-sensor
+verify-sensor: setup ## compare the sensor's events of all captures with Suricata 8.0.8's (root; installs it)
+	@go run ./labs/sensorbench -verify
+
 .PHONY: generate
 generate: ## rebuild what is generated: protobuf, field table, BPF objects, console
 	@deploy/setup.sh develop
 	@proto/generate.sh
 	@go generate ./...
 	@console/build.sh
+
+.PHONY: lab-edge
+lab-edge: setup ## show the load balancer in network namespaces (root, a minute)
+	@deploy/setup.sh test
+	@mkdir -p $(BIN)
+	@for b in hauberk hauberk-edge; do $(GOBUILD) -o $(BIN)/$$b ./cmd/$$b; done
+	@go run ./labs/edgelab -bin $(BIN)
 
 .PHONY: release
 release: setup ## build the binaries for amd64 and arm64 into bin/<arch>/

@@ -5,6 +5,7 @@
 // docs/perf/sensor.*. It needs root, debootstrap and the package registry.
 //
 //	go run ./labs/sensorbench [-small 1000000000 -large 2000000000 -rounds 3]
+//	go run ./labs/sensorbench -verify    compares what both say of every capture
 package main
 
 import (
@@ -27,8 +28,13 @@ func main() {
 	flag.Int64Var(&b.small, "small", 1e9, "bytes of the small mix")
 	flag.Int64Var(&b.large, "large", 2e9, "bytes of the large mix")
 	flag.IntVar(&b.rounds, "rounds", 3, "interleaved rounds")
+	verify := flag.Bool("verify", false, "compare the events of every capture instead")
 	flag.Parse()
-	if err := b.run(*out); err != nil {
+	run := func() error { return b.run(*out) }
+	if *verify {
+		run = b.verify
+	}
+	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "sensorbench:", err)
 		os.Exit(1)
 	}
@@ -61,9 +67,6 @@ const (
 )
 
 func (b *bench) run(out string) error {
-	if os.Getuid() != 0 {
-		return errors.New("needs root")
-	}
 	if err := b.prepare(); err != nil {
 		return err
 	}
@@ -82,6 +85,9 @@ func (b *bench) run(out string) error {
 
 // prepare makes the root, builds ours, and writes the inputs.
 func (b *bench) prepare() error {
+	if os.Getuid() != 0 {
+		return errors.New("needs root")
+	}
 	if err := reference(b.root); err != nil {
 		return err
 	}
@@ -92,7 +98,8 @@ func (b *bench) prepare() error {
 	if _, err := command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(b.work, "hauberk-sensor"), "./cmd/hauberk-sensor"); err != nil {
 		return err
 	}
-	for file, size := range map[string]int64{smallMix: b.small, largeMix: b.large, emptyMix: 1} {
+	for _, file := range []string{emptyMix, smallMix, largeMix} {
+		size := map[string]int64{smallMix: b.small, largeMix: b.large, emptyMix: 1}[file]
 		line, err := command("go", "run", "./tools/benchmix", "-data", b.data, "-size", fmt.Sprint(size), "-o", filepath.Join(b.work, file))
 		if err != nil {
 			return err

@@ -30,8 +30,8 @@ type sensor struct {
 	seen                        *events // Of the large mix.
 }
 
-// race runs both in turn, and checks that they saw the same.
-func (b *bench) race() (ours, theirs *sensor, err error) {
+// sensors are both, with folders for their logs.
+func (b *bench) sensors() (ours, theirs *sensor, err error) {
 	ours = &sensor{name: "hauberk-sensor", binary: []string{filepath.Join(b.work, "hauberk-sensor")}, folder: b.work}
 	theirs = &sensor{name: "Suricata 8.0.8", binary: []string{"chroot", b.root, "suricata", "--runmode", "single"}, folder: "/bench"}
 	for i, s := range []*sensor{ours, theirs} {
@@ -39,6 +39,14 @@ func (b *bench) race() (ours, theirs *sensor, err error) {
 		if err := os.MkdirAll(s.out, 0o755); err != nil {
 			return nil, nil, err
 		}
+	}
+	return ours, theirs, nil
+}
+
+// race runs both in turn, and checks that they saw the same.
+func (b *bench) race() (ours, theirs *sensor, err error) {
+	if ours, theirs, err = b.sensors(); err != nil {
+		return nil, nil, err
 	}
 	for round := range b.rounds {
 		for _, s := range []*sensor{ours, theirs} {

@@ -16,22 +16,26 @@ import (
 func main() {
 	data := flag.String("data", dataDir(), "folder with pcaps and suricata-verify")
 	size := flag.Int64("size", 1e9, "bytes of packets to reach")
+	once := flag.Bool("once", false, "replay each capture once, whatever the size")
 	out := flag.String("o", "", "file to write")
 	flag.Parse()
 	if *out == "" || flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := run(*data, *size, *out); err != nil {
+	if err := run(*data, *size, *once, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "benchmix:", err)
 		os.Exit(1)
 	}
 }
 
-func run(data string, size int64, out string) error {
+func run(data string, size int64, once bool, out string) error {
 	m, err := load(filepath.Join(data, "pcaps"), filepath.Join(data, "suricata-verify"))
 	if err != nil {
 		return err
+	}
+	if once {
+		size = m.bytes()
 	}
 	sum, err := m.write(out, size)
 	if err != nil {

@@ -44,6 +44,14 @@ type capture struct {
 // mix is the captures in their order.
 type mix struct{ captures []capture }
 
+// bytes is how many the captures have.
+func (m *mix) bytes() (n int64) {
+	for _, c := range m.captures {
+		n += c.bytes
+	}
+	return n
+}
+
 // load reads all Ethernet captures below the folders, ordered by path. Files
 // that end in the middle of a packet count up to there.
 func load(folders ...string) (*mix, error) {
