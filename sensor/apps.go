@@ -122,6 +122,9 @@ func complete(tx app.Tx) bool {
 func (pl *pipeline) logTx(p *decode.Packet, f *flow.Flow, tx app.Tx, pseudo, last bool) {
 	c := tx.Common()
 	proto := c.Protocol
+	if pl.of(f).quietTxs {
+		c.Logged = allLogs
+	}
 	ended := last || pl.of(f).app.Ended() // Then it stays as it is.
 	for ; c.Seen < len(c.Events); c.Seen++ {
 		for _, l := range pl.out.eve {
@@ -147,7 +150,7 @@ func (pl *pipeline) logTx(p *decode.Packet, f *flow.Flow, tx app.Tx, pseudo, las
 	}
 	for _, dir := range []app.Dir{app.ToServer, app.ToClient} {
 		for _, x := range c.Files[dir] {
-			if x.Logged || x.State == file.Open && !last {
+			if x.Logged || !last && (x.State == file.Open || pl.undecided(tx, dir, x)) {
 				continue
 			}
 			pl.store(p, f, dir, c, x, pseudo)
@@ -159,6 +162,11 @@ func (pl *pipeline) logTx(p *decode.Packet, f *flow.Flow, tx app.Tx, pseudo, las
 			}
 		}
 	}
+}
+
+// undecided says whether a rule may still want a file kept.
+func (pl *pipeline) undecided(tx app.Tx, dir app.Dir, x *file.File) bool {
+	return x.Kept() != nil && !x.Stored && !pl.out.store.force && !detect.InspectedIn(tx, dir)
 }
 
 func reached(c *app.State, step [2]uint8) bool {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hauberk/hauberk/sensor/internal/jsonw"
 	"github.com/hauberk/hauberk/sensor/internal/yamlconf"
+	"github.com/hauberk/hauberk/suricata"
 )
 
 // level is how grave a message of the sensor itself is, gravest first.
@@ -118,7 +119,7 @@ func (j *journal) problem(p Problem) {
 	if p.rule.again {
 		return // A rule is refused for one reason.
 	}
-	j.say(l, p.Part, p.rule.reason)
+	j.say(l, p.rule.module(), p.rule.reason)
 	if p.Fatal {
 		j.say(levelError, p.Part, fmt.Sprintf("error parsing signature %q from file %s at line %d", p.rule.text, p.rule.file, p.rule.line))
 	}
@@ -127,6 +128,32 @@ func (j *journal) problem(p Problem) {
 // rules writes how many rules were read.
 func (j *journal) rules(r *Report) {
 	j.say(levelInfo, "detect", r.Tally())
+	var ip, payload, app, decoder int
+	for _, c := range r.compiled {
+		switch c.Type {
+		case suricata.TypeIPOnly, suricata.TypeLikeIPOnly:
+			ip++
+		case suricata.TypeDecoderEvent:
+			decoder++
+		case suricata.TypeAppLayer, suricata.TypeAppTx, suricata.TypeProtoOnly:
+			app++
+		case suricata.TypePacketStream, suricata.TypeStream:
+			payload++
+		}
+	}
+	j.say(levelInfo, "detect", fmt.Sprintf("%d signatures processed. %d are IP-only rules, %d are inspecting packet payload, %d inspect application layer, %d are decoder event only",
+		len(r.compiled), ip, payload, app, decoder))
+}
+
+// module is the part of the original that refuses the rule.
+func (b *badRule) module() string {
+	switch b.keyword {
+	case "":
+		return "detect-parse"
+	case "decode-event", "stream-event", "app-layer-event":
+		return "detect"
+	}
+	return "detect-" + strings.NewReplacer(".", "-", "_", "-").Replace(b.keyword)
 }
 
 func (j *journal) close() error {

@@ -34,7 +34,7 @@ func TestJournal(t *testing.T) {
 	if n := strings.Count(got, `"module":"detect"`); n != 3 {
 		t.Errorf("%d messages of detect, want 3:\n%s", n, got)
 	}
-	if text := read("b.log"); !strings.Contains(text, "Error: detect: depth needs") || strings.Contains(text, "rule files processed") {
+	if text := read("b.log"); !strings.Contains(text, "Error: detect-depth: depth needs") || strings.Contains(text, "rule files processed") {
 		t.Errorf("of level notice:\n%s", text)
 	}
 	if _, err := os.Stat(filepath.Join(c.LogDir, "c.log")); err == nil {

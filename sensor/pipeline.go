@@ -75,7 +75,9 @@ type beside struct {
 	app    *app.Session // nil until there are bytes.
 	raw    [2]window
 	stored [2]bool // A rule wants its files kept.
-	turn   bool    // Its protocol says that its directions are the wrong way round.
+	// A rule wants its transactions, or its end, not logged.
+	quietTxs, quietFlow bool
+	turn                bool // Its protocol says that its directions are the wrong way round.
 }
 
 func newPipeline(s settings, registry *app.Registry, rules *detect.Ruleset, out *outputs) *pipeline {
@@ -253,6 +255,7 @@ func (pl *pipeline) told(in *detect.Packet, alerts []detect.Alert, of subject, p
 			}
 		}
 		pl.wantStored(in, a, of.tx)
+		pl.quiet(in, a, of.tx)
 		switch {
 		case pl.watch != nil:
 			pl.watch(in, a, of.tx)
@@ -422,7 +425,7 @@ func (pl *pipeline) flowEnds(f *flow.Flow, reason flow.Reason) {
 	pl.out.assets.learnFlow(f, info.App)
 	pl.publishFlow(f, info.App, reason)
 	for _, l := range pl.out.eve {
-		if l.wants("flow") {
+		if l.wants("flow") && !b.quietFlow {
 			info.Exceptions = nil
 			if l.exceptions {
 				info.Exceptions = pl.settings.exceptionsOf(f)

@@ -215,7 +215,7 @@ func (c *Compiled) classify() Type {
 	}
 	payload, packet, tx := c.buffers()
 	switch {
-	case packet:
+	case packet && !tx:
 		return TypePacket
 	case tx || len(c.Tx)+len(c.File) > 0 || slices.ContainsFunc(c.Events, isAppEvent):
 		return TypeAppTx

@@ -52,7 +52,7 @@ func TestCheck(t *testing.T) {
 	}
 	log, err := os.ReadFile(filepath.Join(dir, "suricata.log"))
 	if err != nil || !strings.Contains(string(log), "1 rules successfully loaded") ||
-		!strings.Contains(string(log), "Error: detect: unknown rule keyword 'nonsense'.\n") || !strings.Contains(string(log), "from file "+bad+" at line 1\n") {
+		!strings.Contains(string(log), "Error: detect-nonsense: unknown rule keyword 'nonsense'.\n") || !strings.Contains(string(log), "from file "+bad+" at line 1\n") {
 		t.Errorf("log %q, %v", log, err)
 	}
 	if code, out, _ := call("--dump-config", "-c", config, "--set", "a.b=no"); code != 0 || !strings.HasPrefix(out, "a = (null)\na.b = no\n") {

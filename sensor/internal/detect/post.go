@@ -40,8 +40,8 @@ func (s *Ruleset) addDeed(r *rule, o *suricata.Option) error {
 		return nil
 	}
 	switch o.Name {
-	case "noalert":
-		r.noAlert = true
+	case "noalert", "config":
+		r.noAlert = true // config is of the pipeline.
 	case "alert":
 		r.noAlert = false
 	case "bypass":
