@@ -167,7 +167,7 @@ func lacking(n *yamlconf.Node) string {
 	made := []string{"alert", "anomaly", "arp", "drop", "files", "flow", "frame", "netflow", "stats"}
 	for _, p := range protocols.All() {
 		for _, l := range p.Logs {
-			made = append(made, l.Type)
+			made = append(made, l.Switch())
 		}
 	}
 	var none []string

@@ -30,6 +30,7 @@ import (
 	"github.com/hauberk/hauberk/sensor/internal/app/telnet"
 	"github.com/hauberk/hauberk/sensor/internal/app/tftp"
 	"github.com/hauberk/hauberk/sensor/internal/app/tls"
+	"github.com/hauberk/hauberk/sensor/internal/app/websocket"
 )
 
 // All are the protocols.
@@ -40,6 +41,7 @@ func All() []*app.Protocol {
 		ssh.Protocol,
 		tls.Protocol,
 		mqtt.Protocol,
+		websocket.Protocol,
 		http2.Protocol,
 		quic.Protocol,
 		smtp.Protocol,

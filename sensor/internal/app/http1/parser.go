@@ -7,6 +7,7 @@ import (
 	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/sensor/internal/app/coding"
 	"github.com/hauberk/hauberk/sensor/internal/app/file"
+	"github.com/hauberk/hauberk/sensor/internal/app/http2"
 )
 
 // step is what a side reads next.
@@ -470,7 +471,7 @@ func (p *parser) head(dir app.Dir, s *side) {
 		}
 		if bytes.Equal(t.status, []byte("101")) && !bodied {
 			p.finish(dir, s)
-			p.sides[0].step, p.sides[1].step = readTunnel, readTunnel
+			p.upgrade(t)
 			return
 		}
 	}
@@ -490,6 +491,23 @@ func (p *parser) head(dir app.Dir, s *side) {
 	default:
 		p.beginBody(dir, s)
 		s.step = readToEnd
+	}
+}
+
+// upgrade leaves the connection to the protocol it is switched to (RFC 9110
+// section 7.8).
+func (p *parser) upgrade(t *tx) {
+	p.sides[0].step, p.sides[1].step = readTunnel, readTunnel
+	switch to := t.response.value("upgrade"); {
+	case bytes.EqualFold(to, []byte("h2c")):
+		up := &http2.Upgrade{Method: t.method, URI: t.uri, Settings: t.request.value("http2-settings")}
+		for i := range t.request.headers {
+			up.Headers = append(up.Headers, [2][]byte{t.request.headers[i].name, t.request.headers[i].value})
+		}
+		p.ctx.Expected = up
+		p.ctx.Hooks.Become("http2")
+	case bytes.EqualFold(to, []byte("websocket")):
+		p.ctx.Hooks.Become("websocket")
 	}
 }
 

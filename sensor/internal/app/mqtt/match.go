@@ -2,7 +2,6 @@ package mqtt
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/suricata"
@@ -16,42 +15,26 @@ func (t *tx) Match(o *suricata.Option, _ app.Dir) bool {
 func (m *message) matches(o *suricata.Option) bool {
 	switch o.Name {
 	case "mqtt.type":
-		return matchNumber(o, uint64(m.kind))
+		return app.MatchUint(o, uint64(m.kind))
 	case "mqtt.qos":
-		return matchNumber(o, uint64(m.qos))
+		return app.MatchUint(o, uint64(m.qos))
 	case "mqtt.protocol_version":
-		return m.kind == connect && matchNumber(o, uint64(m.version))
+		return m.kind == connect && app.MatchUint(o, uint64(m.version))
 	case "mqtt.reason_code":
-		if m.hasReason && matchNumber(o, uint64(m.reason)) {
+		if m.hasReason && app.MatchUint(o, uint64(m.reason)) {
 			return true
 		}
-		return slices.ContainsFunc(m.codes, func(c byte) bool { return matchNumber(o, uint64(c)) })
+		return slices.ContainsFunc(m.codes, func(c byte) bool { return app.MatchUint(o, uint64(c)) })
 	case "mqtt.connack.session_present":
 		word := o.Value.String()
 		return m.kind == connack && m.present == (word == "yes" || word == "true")
 	case "mqtt.flags":
-		return flags(o.Value, map[string]bool{"dup": m.dup, "retain": m.retain})
+		return app.MatchFlags(o, map[string]bool{"dup": m.dup, "retain": m.retain})
 	case "mqtt.connect.flags":
-		return m.kind == connect && flags(o.Value, map[string]bool{
+		return m.kind == connect && app.MatchFlags(o, map[string]bool{
 			"username": m.flags&flagUser != 0, "password": m.flags&flagPassword != 0, "will": m.flags&flagWill != 0,
 			"will_retain": m.flags&flagWillRetain != 0, "clean_session": m.flags&flagClean != 0,
 		})
 	}
 	return false
-}
-
-func matchNumber(o *suricata.Option, n uint64) bool {
-	u, ok := o.Value.(*suricata.Uint)
-	return ok && u.Match(n)
-}
-
-// flags compares a list of names, each perhaps with ! before it.
-func flags(v suricata.Value, have map[string]bool) bool {
-	for _, word := range strings.FieldsFunc(v.String(), func(c rune) bool { return c == ',' || c == ' ' }) {
-		name, not := strings.CutPrefix(word, "!")
-		if have[name] == not {
-			return false
-		}
-	}
-	return true
 }
