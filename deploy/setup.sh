@@ -82,6 +82,9 @@ if [ "$what" = test ] || [ "$what" = develop ]; then
   need python3 python3
   /sbin/ldconfig -p | grep -q 'libpcre2-8\.so\.0' || install libpcre2-8-0
   need /usr/sbin/apache2 apache2-bin
+  need /usr/sbin/nginx nginx-light
+  need /usr/sbin/ethtool ethtool
+  need /usr/sbin/bird bird2
 fi
 if [ "$what" = develop ]; then
   need clang clang
