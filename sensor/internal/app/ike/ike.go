@@ -40,7 +40,7 @@ var Protocol = &app.Protocol{
 	New:      func(c *app.Context) app.Parser { return &parser{ctx: c} },
 	Progress: [2][]string{{"request_started", "request_complete"}, {"response_started", "response_complete"}},
 	Buffers: append(app.Extractors(app.ToServer, complete, suricata.BufIKEInitSPI, suricata.BufIKEVendor, suricata.BufIKEKeyExchangePayload, suricata.BufIKENoncePayload),
-		app.Extractors(app.ToClient, complete, suricata.BufIKERespSPI, suricata.BufIKEVendor, suricata.BufIKEKeyExchangePayload, suricata.BufIKENoncePayload)...),
+		app.Extractors(app.ToClient, complete, suricata.BufIKERespSPI, suricata.BufIKEKeyExchangePayload, suricata.BufIKENoncePayload)...),
 	Events: []string{
 		malformed: "malformed_data", noEncryption: "no_encryption", weakEncryption: "weak_crypto_enc", weakPRF: "weak_crypto_prf", weakDH: "weak_crypto_dh",
 		weakAuth: "weak_crypto_auth", noDH: "weak_crypto_no_dh", noAuth: "weak_crypto_no_auth", invalidProposal: "invalid_proposal",

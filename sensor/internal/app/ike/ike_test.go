@@ -62,7 +62,7 @@ func TestIKE1(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := txs[0].Match(&rule.Options[0], app.ToServer); got != want {
+		if got := txs[1].Match(&rule.Options[0], app.ToClient); got != want {
 			t.Errorf("%s: %v", text, got)
 		}
 	}
@@ -74,8 +74,8 @@ func TestIKE2(t *testing.T) {
 	c.Server(answer2)
 	got := logs(c)
 	want := []string{
-		`{"ike":{"version_major":2,"version_minor":0,"init_spi":"0102030405060708","resp_spi":"0000000000000000","message_id":0,"exchange_type":34,"role":"initiator","payload":["Notify","NoNextPayload"],"ikev2":{"errors":0,"notify":["NAT_DETECTION_SOURCE_IP"]}}}`,
-		`{"ike":{"version_major":2,"version_minor":0,"init_spi":"0102030405060708","resp_spi":"7272727272727272","message_id":0,"exchange_type":34,"role":"responder","alg_enc":"ENCR_AES_CBC","alg_auth":"AUTH_HMAC_SHA2_256_128","alg_prf":"PRF_HMAC_SHA2_256","alg_dh":"Modp1024","alg_esn":"NoESN","payload":["NoNextPayload"],"ikev2":{"errors":0}}}`,
+		`{"ike":{"version_major":2,"version_minor":0,"init_spi":"0102030405060708","resp_spi":"0000000000000000","message_id":0,"exchange_type":34,"role":"initiator","payload":["SecurityAssociation","Notify","NoNextPayload"],"ikev2":{"errors":0,"notify":["NAT_DETECTION_SOURCE_IP"]}}}`,
+		`{"ike":{"version_major":2,"version_minor":0,"init_spi":"0102030405060708","resp_spi":"7272727272727272","message_id":0,"exchange_type":34,"role":"responder","alg_enc":"ENCR_AES_CBC","alg_auth":"AUTH_HMAC_SHA2_256_128","alg_prf":"PRF_HMAC_SHA2_256","alg_dh":"Modp1024","alg_esn":"NoESN","payload":["SecurityAssociation","NoNextPayload"],"ikev2":{"errors":0}}}`,
 	}
 	if len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
 		t.Errorf("log\n%q, want\n%q", got, want)

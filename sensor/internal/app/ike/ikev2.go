@@ -31,6 +31,7 @@ type transform struct {
 // message2 reads the payloads of IKE 2 as far as they make sense.
 func (p *parser) message2(t *tx, b []byte) {
 	kind := t.next
+	t.payloads = []uint8{kind}
 	for r := (wire.Reader{B: b}); kind != 0 && len(t.payloads) < maxPayloads; {
 		next := r.U8()
 		r.Skip(1)
