@@ -165,18 +165,13 @@ func markOf(tx app.Tx, dir app.Dir) mark {
 }
 
 // Inspected says whether a transaction was judged in both directions as it is.
-func Inspected(tx app.Tx) bool {
+func Inspected(tx app.Tx) bool { return InspectedIn(tx, app.ToServer) && InspectedIn(tx, app.ToClient) }
+
+// InspectedIn says whether a transaction was judged in a direction as it is.
+func InspectedIn(tx app.Tx, dir app.Dir) bool {
 	c := tx.Common()
 	st, _ := c.Inspect[0].(*txState)
-	if st == nil {
-		return false
-	}
-	for d := range c.Progress {
-		if !c.Skip[d] && st.inspected[d] != c.Progress[d]+1 {
-			return false
-		}
-	}
-	return true
+	return st != nil && (c.Skip[dir] || st.inspected[dir] == c.Progress[dir]+1)
 }
 
 // InspectTx judges a transaction in the packet's direction. The alerts are
