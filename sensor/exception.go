@@ -78,7 +78,9 @@ func readPolicies(tree *yamlconf.Tree, ips bool) (list [targets]policy, err erro
 }
 
 // follows says whether connections are followed under a policy at all.
-func (p policy) follows() bool { return p == policyIgnore || p == policyPassFlow || p == policyPassPacket }
+func (p policy) follows() bool {
+	return p == policyIgnore || p == policyPassFlow || p == policyPassPacket
+}
 
 // exceptions are how often each policy was applied.
 type exceptions [targets][policies]uint64
