@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BIN     := bin
-BINARIES := hauberk hauberk-agent hauberk-sensor hauberk-edge
+BINARIES := hauberk hauberk-agent hauberk-sensor hauberk-edge hauberk-decoy
 LDFLAGS := -s -w -X main.version=$(VERSION)
 GOBUILD  = CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 ARGS ?=
