@@ -20,14 +20,3 @@ func Imbalance(table []uint32, backends []Backend) float64 {
 	}
 	return worst
 }
-
-// Moved is the number of entries that differ between two tables of one size.
-func Moved(before, after []uint32) int {
-	n := 0
-	for i := range before {
-		if before[i] != after[i] {
-			n++
-		}
-	}
-	return n
-}
