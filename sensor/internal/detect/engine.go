@@ -193,7 +193,7 @@ func (e *Engine) judge(r *rule, p *Packet) {
 func (e *Engine) matches(r *rule, p *Packet) bool {
 	e.Counters.Evaluated++
 	e.context = e.context[:0]
-	if len(r.Apps) > 0 && r.Type != suricata.TypeDecoderEvent && !r.hasApp(p.App) {
+	if len(r.Apps) > 0 && r.Type != suricata.TypeDecoderEvent && r.Type != suricata.TypeAppTx && !r.hasApp(p.App) {
 		return false
 	}
 	if r.Type != suricata.TypeDecoderEvent && !e.headerMatches(r, p) {
