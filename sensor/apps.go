@@ -141,10 +141,14 @@ func (pl *pipeline) logTx(p *decode.Packet, f *flow.Flow, tx app.Tx, pseudo, las
 		c.Logged |= 1 << i
 		pl.out.assets.learnTx(f, tx, p.Time)
 		pl.publishTx(log.Type, f, tx, p.Time)
+		dir := flow.ToServer
+		if log.ByPacket {
+			dir = f.Dir(p)
+		}
 		for _, l := range pl.out.eve {
 			o := l.options[log.Type]
 			if l.wants(log.Switch()) && (log.Wanted == nil || log.Wanted(tx, o)) {
-				l.encoder.Tx(log.Type, p, f, c.ID, pseudo, func(w *jsonw.Writer) { log.Append(w, tx, o) })
+				l.encoder.Tx(log.Type, p, f, dir, c.ID, pseudo, func(w *jsonw.Writer) { log.Append(w, tx, o) })
 			}
 		}
 	}

@@ -112,6 +112,9 @@ type Extractor struct {
 type Log struct {
 	Type string // event_type of EVE, and the name of the type in eve-log
 	With string // the type in eve-log that switches it on, if not Type
+	// ByPacket: its ends are those of the packet that completed it, not of the
+	// flow.
+	ByPacket bool
 	// A transaction is logged once, when both directions reached these steps.
 	Step [2]uint8
 	// Append writes the members of the event below the common ones, such as

@@ -199,9 +199,10 @@ func (e *Encoder) beginTx(kind string, p *decode.Packet, f *flow.Flow, dir flow.
 	e.w.Uint("tx_id", id)
 }
 
-// Tx writes the event of a transaction; add writes its members.
-func (e *Encoder) Tx(kind string, p *decode.Packet, f *flow.Flow, id uint64, pseudo bool, add func(*jsonw.Writer)) {
-	e.beginTx(kind, p, f, flow.ToServer, id, pseudo)
+// Tx writes the event of a transaction, with the ends of its flow in a
+// direction; add writes its members.
+func (e *Encoder) Tx(kind string, p *decode.Packet, f *flow.Flow, dir flow.Dir, id uint64, pseudo bool, add func(*jsonw.Writer)) {
+	e.beginTx(kind, p, f, dir, id, pseudo)
 	add(&e.w)
 	e.end()
 }

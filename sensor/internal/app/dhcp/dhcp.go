@@ -27,7 +27,7 @@ var Protocol = &app.Protocol{
 	New:      func(c *app.Context) app.Parser { return &parser{ctx: c} },
 	Progress: [2][]string{{"request_started", "request_complete"}, {"response_started", "response_complete"}},
 	Events:   []string{truncatedOptions: "truncated_options", malformedOptions: "malformed_options"},
-	Logs:     []app.Log{{Type: "dhcp", Step: [2]uint8{complete, complete}, Append: appendLog, Wanted: wanted, Options: readOptions}},
+	Logs:     []app.Log{{Type: "dhcp", ByPacket: true, Step: [2]uint8{complete, complete}, Append: appendLog, Wanted: wanted, Options: readOptions}},
 }
 
 const (

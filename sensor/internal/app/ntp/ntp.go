@@ -27,7 +27,7 @@ var Protocol = &app.Protocol{
 	Buffers: slices.Concat(app.Extractors(app.ToServer, complete, suricata.BufNTPReferenceID),
 		app.Extractors(app.ToClient, complete, suricata.BufNTPReferenceID)),
 	Events: []string{unsolicited: "unsolicited_response", malformed: "malformed_data"},
-	Logs:   []app.Log{{Type: "ntp", Step: [2]uint8{complete, complete}, Append: appendLog}},
+	Logs:   []app.Log{{Type: "ntp", ByPacket: true, Step: [2]uint8{complete, complete}, Append: appendLog}},
 }
 
 const (

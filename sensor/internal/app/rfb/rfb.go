@@ -35,7 +35,7 @@ var Protocol = &app.Protocol{
 		confusedState: "confused_state",
 	},
 	Frames: []string{"pdu"},
-	Logs:   []app.Log{{Type: "rfb", Step: [2]uint8{complete, complete}, Append: appendLog}},
+	Logs:   []app.Log{{Type: "rfb", ByPacket: true, Step: [2]uint8{complete, complete}, Append: appendLog}},
 }
 
 // state is the message that comes next.

@@ -47,7 +47,7 @@ var Protocol = &app.Protocol{
 		pduFrame: "pdu", requestLineFrame: "request.line", responseLineFrame: "response.line", requestHeadersFrame: "request.headers",
 		responseHeadersFrame: "response.headers", requestBodyFrame: "request.body", responseBodyFrame: "response.body",
 	},
-	Logs: []app.Log{{Type: "sip", Step: [2]uint8{complete, complete}, Append: appendLog}},
+	Logs: []app.Log{{Type: "sip", ByPacket: true, Step: [2]uint8{complete, complete}, Append: appendLog}},
 }
 
 // both are the buffers of requests and of responses.

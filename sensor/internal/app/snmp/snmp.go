@@ -31,7 +31,7 @@ var Protocol = &app.Protocol{
 	Buffers: slices.Concat(app.Extractors(app.ToServer, complete, suricata.BufSNMPCommunity, suricata.BufSNMPUSM),
 		app.Extractors(app.ToClient, complete, suricata.BufSNMPCommunity, suricata.BufSNMPUSM)),
 	Events: []string{malformed: "malformed_data", unknownSecurity: "unknown_security_model", versionMismatch: "version_mismatch"},
-	Logs:   []app.Log{{Type: "snmp", Step: [2]uint8{complete, complete}, Append: appendLog}},
+	Logs:   []app.Log{{Type: "snmp", ByPacket: true, Step: [2]uint8{complete, complete}, Append: appendLog}},
 }
 
 // Limits of what is kept.

@@ -21,7 +21,7 @@ var Protocol = &app.Protocol{
 	Name: "tftp", Transport: app.UDP, Ports: []uint16{69}, Probe: probe,
 	New:      func(c *app.Context) app.Parser { return &parser{ctx: c} },
 	Progress: [2][]string{{"request_started", "request_complete"}, {"response_started", "response_complete"}},
-	Logs:     []app.Log{{Type: "tftp", Step: [2]uint8{complete, complete}, Append: appendLog}},
+	Logs:     []app.Log{{Type: "tftp", ByPacket: true, Step: [2]uint8{complete, complete}, Append: appendLog}},
 }
 
 const (
