@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/hauberk/hauberk/suricata"
 )
@@ -31,7 +33,31 @@ func Analyse(c Config) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r, writeAnalysis(filepath.Join(c.LogDir, "rules.json"), r.compiled)
+	if err := writeAnalysis(filepath.Join(c.LogDir, "rules.json"), r.compiled); err != nil {
+		return nil, err
+	}
+	return r, r.writeNotes(filepath.Join(c.LogDir, "rules_analysis.txt"))
+}
+
+// writeNotes writes for people what each rule is, and what is doubtful of it.
+func (r *Report) writeNotes(path string) error {
+	var b strings.Builder
+	for _, c := range r.compiled {
+		fmt.Fprintf(&b, "== Sid: %d ==\n%s\n    Rule is of type %s.\n", c.SID, c.String(), c.Type)
+		if c.Fast != nil {
+			fmt.Fprintf(&b, "    Fast Pattern %q on %q buffer.\n", c.Fast.Bytes, c.Chains()[c.Fast.Chain].Buffer)
+		}
+		if r.noStore(c) {
+			b.WriteString("    Warning: Rule requires file-store but the output file-store is not enabled.\n")
+		}
+		b.WriteByte('\n')
+	}
+	return os.WriteFile(path, []byte(b.String()), 0o640)
+}
+
+// noStore says whether a rule wants files kept, and they are not.
+func (r *Report) noStore(c *suricata.Compiled) bool {
+	return !r.storesFiles && c.Find("filestore") != nil
 }
 
 func writeAnalysis(path string, rules []*suricata.Compiled) (err error) {

@@ -48,6 +48,7 @@ type Report struct {
 	compiled []*suricata.Compiled      // the rules that would run
 	known    map[string]*suricata.Rule // by text: of the set that will be replaced
 	siteFiles
+	storesFiles bool // The output file-store is on.
 }
 
 // siteFiles is what the files beside the rules say.
@@ -163,6 +164,7 @@ func variables(tree *yamlconf.Tree) netset.Vars {
 // site reads the files beside the rules. One that is not there is left out.
 func (r *Report) site(tree *yamlconf.Tree, vars netset.Vars) {
 	eachOutput(tree, func(n *yamlconf.Node) {
+		r.storesFiles = r.storesFiles || n.Name == "file-store"
 		if lacks := lacking(n); lacks != "" {
 			r.add(false, "outputs", errors.New(lacks))
 		}
@@ -230,6 +232,11 @@ func (r *Report) rules(patterns []string, vars netset.Vars) {
 	for _, e := range slices.Concat(set.Errors, set.Skipped) {
 		r.refuse(e)
 	}
+	defer func() {
+		if slices.ContainsFunc(r.compiled, r.noStore) {
+			r.add(false, "detect", errors.New(`One or more rule(s) depends on the file-store output log which is not enabled. Enable the output "file-store"`))
+		}
+	}()
 	compiler := suricata.NewCompiler(vars)
 	for _, rule := range set.Rules {
 		compiled, err := compiler.Compile(rule)

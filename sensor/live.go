@@ -85,6 +85,7 @@ func (l *Live) tend() {
 	select {
 	case rules := <-l.rules:
 		pl.engine.Replace(rules)
+		pl.reloaded = pl.now
 		pl.wantFrames()
 		pl.wantFiles()
 	default:

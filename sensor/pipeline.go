@@ -47,6 +47,7 @@ type pipeline struct {
 	raw       *slab.Arena            // Of the windows.
 	current   detect.Packet          // The packet under inspection.
 	now       int64
+	reloaded  int64 // When rules were replaced last, 0 if never.
 	first     int64
 	fastLine  []byte
 	err       error // The first of writing logs.
@@ -495,7 +496,7 @@ func (pl *pipeline) writeStats() {
 	}
 	for _, l := range pl.out.eve {
 		if l.wants("stats") {
-			l.encoder.Stats(pl.now, uptime, counters)
+			l.encoder.Stats(pl.now, uptime, counters, l.stats.zero, pl.ruleCounts())
 		}
 	}
 	pl.keep(pl.out.drain())

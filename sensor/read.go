@@ -13,6 +13,7 @@ import (
 	"github.com/hauberk/hauberk/packet/pcap"
 	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/sensor/internal/detect"
+	"github.com/hauberk/hauberk/sensor/internal/eve"
 	"github.com/hauberk/hauberk/sensor/internal/yamlconf"
 )
 
@@ -131,11 +132,30 @@ func loadRules(c Config, tree *yamlconf.Tree, registry *app.Registry, before *de
 	if c.NoDetection {
 		return nil, nil
 	}
-	rules, problems := detect.Compile(r.compiled, detect.Site{Thresholds: r.thresholds, Classes: r.classes, Data: r.data}, before)
+	rules, problems := detect.Compile(r.compiled, detect.Site{Thresholds: r.thresholds, Classes: r.classes, Data: r.data, Refused: r.Failed, Skipped: r.Skipped, Order: actionOrder(tree)}, before)
 	for _, err := range problems {
 		report(Problem{Part: "detect", Text: err.Error()})
 	}
 	return rules, rules.AddProtocols(registry.Protocols())
+}
+
+// actionOrder reads action-order.
+func actionOrder(tree *yamlconf.Tree) (order []string) {
+	if n := tree.Node("action-order"); n != nil {
+		for _, c := range n.Children {
+			order = append(order, c.Value)
+		}
+	}
+	return order
+}
+
+// ruleCounts is what statistics say of the rules, nil if there are none.
+func (pl *pipeline) ruleCounts() *eve.RuleCounts {
+	if pl.engine == nil {
+		return nil
+	}
+	rules := pl.engine.Rules()
+	return &eve.RuleCounts{Loaded: rules.Len(), Failed: rules.Site().Refused, Skipped: rules.Site().Skipped, LastReload: max(pl.reloaded, pl.first)}
 }
 
 // rules is how many rules are applied.

@@ -89,43 +89,43 @@ func (o *options) do(stdout, stderr io.Writer) error {
 	case o.config.Capture != "" && o.config.Interface != "":
 		return usageError("use either -r or -i, not both")
 	case o.config.Capture != "":
-		return o.read(stderr)
+		return o.read(stdout, stderr)
 	case o.config.Interface != "":
-		return o.watch(stderr)
+		return o.watch(stdout, stderr)
 	}
 	return usageError("nothing to do: give -r, -i, -T, -V, --build-info, --dump-config or --list-keywords")
 }
 
-// problems tells problems as lines.
-func problems(w io.Writer) func(sensor.Problem) {
+// problems tells problems as lines, errors and warnings apart.
+func problems(stdout, stderr io.Writer) func(sensor.Problem) {
 	return func(p sensor.Problem) {
-		level := "Warning"
+		w, level := stdout, "Warning"
 		if p.Fatal {
-			level = "Error"
+			w, level = stderr, "Error"
 		}
 		fmt.Fprintf(w, "%s: %s: %s\n", level, p.Part, p.Text)
 	}
 }
 
-// read is -r: problems and a summary to stderr.
-func (o *options) read(stderr io.Writer) error {
+// read is -r: errors to stderr, warnings and a summary to stdout.
+func (o *options) read(stdout, stderr io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	began := time.Now()
-	sum, err := sensor.Read(ctx, o.config, problems(stderr))
+	sum, err := sensor.Read(ctx, o.config, problems(stdout, stderr))
 	if err == nil || sum.Packets > 0 {
 		took := time.Since(began)
-		fmt.Fprintf(stderr, "Notice: %d rules; read %d files, %d packets, %d bytes in %s (%.0f packets/s); %d alerts\n",
+		fmt.Fprintf(stdout, "Notice: %d rules; read %d files, %d packets, %d bytes in %s (%.0f packets/s); %d alerts\n",
 			sum.Rules, sum.Files, sum.Packets, sum.Bytes, took.Round(time.Millisecond), float64(sum.Packets)/took.Seconds(), sum.Alerts)
 	}
 	return err
 }
 
 // watch is -i: until a signal ends it.
-func (o *options) watch(stderr io.Writer) error {
+func (o *options) watch(stdout, stderr io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	live, err := sensor.OpenLive(o.config, problems(stderr))
+	live, err := sensor.OpenLive(o.config, problems(stdout, stderr))
 	if err != nil {
 		return err
 	}

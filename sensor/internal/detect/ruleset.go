@@ -83,6 +83,12 @@ type Site struct {
 	Classes    siteconf.Classes
 	// Data is what the rules were prepared with; nil: they know no datasets.
 	Data *state.Data
+	// Refused and Skipped are how many rules were left out: because they are
+	// wrong, and because they ask for another version.
+	Refused, Skipped int
+	// Order is in which order rules are evaluated by their actions; empty: pass,
+	// drop, reject, alert.
+	Order []string
 	// MaxAlerts is how many alerts a packet has at most (packet-alert-max).
 	MaxAlerts int
 }
@@ -155,6 +161,24 @@ func Compile(rules []*suricata.Compiled, site Site, before *Ruleset) (*Ruleset, 
 	}
 	return s, problems
 }
+
+// actionRank is the place of an action in the order of evaluation.
+func (s *Ruleset) actionRank(v suricata.Verb) int {
+	if len(s.site.Order) == 0 {
+		return actionRank(v)
+	}
+	name := string(v)
+	if actionRank(v) == rejectRank {
+		name = string(suricata.Reject)
+	}
+	if i := slices.Index(s.site.Order, name); i >= 0 {
+		return i
+	}
+	return len(s.site.Order)
+}
+
+// Site is what the rules were compiled for.
+func (s *Ruleset) Site() Site { return s.site }
 
 // Len is how many rules there are.
 func (s *Ruleset) Len() int { return len(s.rules) }
@@ -284,7 +308,7 @@ func (r *rule) addEvent(o *suricata.Option) error {
 func (s *Ruleset) order() {
 	slices.SortStableFunc(s.rules, func(a, b *rule) int {
 		return cmp.Or(
-			cmp.Compare(actionRank(a.action), actionRank(b.action)),
+			cmp.Compare(s.actionRank(a.action), s.actionRank(b.action)),
 			cmp.Compare(a.bitRank(), b.bitRank()),
 			cmp.Compare(a.class.Priority, b.class.Priority),
 		)
@@ -301,10 +325,13 @@ func actionRank(v suricata.Verb) int {
 	case suricata.Drop:
 		return 1
 	case suricata.Reject, suricata.RejectSrc, suricata.RejectDst, suricata.RejectBoth:
-		return 2
+		return rejectRank
 	}
 	return 3
 }
+
+// rejectRank is that of all kinds of rejecting.
+const rejectRank = 2
 
 // bitRank puts rules that set flowbits before those that ask for them.
 func (r *rule) bitRank() int {

@@ -8,8 +8,28 @@ type Counter struct {
 	Value uint64
 }
 
-// Stats writes counters, ordered by name, as nested objects.
-func (e *Encoder) Stats(now int64, uptime int64, counters []Counter) {
+// RuleCounts says how many rules there are.
+type RuleCounts struct {
+	Loaded, Failed, Skipped int
+	LastReload              int64 // Nanoseconds since 1970.
+}
+
+// engines writes stats.detect.engines: there is one.
+func (e *Encoder) engines(r *RuleCounts) {
+	e.w.Array("engines")
+	e.w.Object("")
+	e.w.Uint("id", 0)
+	e.stamp("last_reload", r.LastReload)
+	e.w.Int("rules_loaded", int64(r.Loaded))
+	e.w.Int("rules_failed", int64(r.Failed))
+	e.w.Int("rules_skipped", int64(r.Skipped))
+	e.w.Close()
+	e.w.Close()
+}
+
+// Stats writes counters, ordered by name, as nested objects; zeros only if they
+// are wanted. rules is written among those of detect; nil: there are none.
+func (e *Encoder) Stats(now int64, uptime int64, counters []Counter, zeros bool, rules *RuleCounts) {
 	e.w.Object("")
 	e.stamp("timestamp", now)
 	e.w.String("event_type", "stats")
@@ -18,6 +38,9 @@ func (e *Encoder) Stats(now int64, uptime int64, counters []Counter) {
 	var open []string
 	leaf := " "
 	for _, c := range counters {
+		if c.Value == 0 && !zeros {
+			continue
+		}
 		if strings.HasPrefix(c.Name, leaf+".") {
 			continue // A number cannot be an object too: decoder.ipv4 is both in Suricata.
 		}
@@ -35,10 +58,19 @@ func (e *Encoder) Stats(now int64, uptime int64, counters []Counter) {
 		for _, name := range path[common:] {
 			e.w.Object(name)
 			open = append(open, name)
+			if rules != nil && len(open) == 1 && name == "detect" {
+				e.engines(rules)
+				rules = nil
+			}
 		}
 		e.w.Uint(key, c.Value)
 	}
 	for range open {
+		e.w.Close()
+	}
+	if rules != nil { // No counter of detect is told.
+		e.w.Object("detect")
+		e.engines(rules)
 		e.w.Close()
 	}
 	e.w.Close()
