@@ -6,6 +6,7 @@ import (
 	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/sensor/internal/app/dcerpc"
 	"github.com/hauberk/hauberk/sensor/internal/app/dhcp"
+	"github.com/hauberk/hauberk/sensor/internal/app/dht"
 	"github.com/hauberk/hauberk/sensor/internal/app/dns"
 	"github.com/hauberk/hauberk/sensor/internal/app/enip"
 	"github.com/hauberk/hauberk/sensor/internal/app/ftp"
@@ -64,5 +65,6 @@ func All() []*app.Protocol {
 		pop3.Protocol,
 		telnet.Protocol,
 		imap.Protocol,
+		dht.Protocol,
 	}
 }
