@@ -14,12 +14,16 @@ import (
 )
 
 // Deps is what a decoy is given.
-type Deps struct{ Log *slog.Logger }
+type Deps struct {
+	Log  *slog.Logger
+	Sink Sink // Told of sessions besides the file; nil: nobody.
+}
 
 // Decoy is a honeypot.
 type Decoy struct {
 	cfg   Config
 	log   *slog.Logger
+	sink  Sink
 	zones *dns.Zones
 }
 
@@ -28,7 +32,7 @@ func New(cfg Config, deps Deps) (*Decoy, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	d := &Decoy{cfg: cfg, log: deps.Log, zones: dns.NewZones()}
+	d := &Decoy{cfg: cfg, log: deps.Log, sink: deps.Sink, zones: dns.NewZones()}
 	for _, z := range cfg.DNS.Zones {
 		if err := d.load(z); err != nil {
 			return nil, err

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/hauberk/hauberk/decoy"
+	"github.com/hauberk/hauberk/event"
 	"github.com/hauberk/hauberk/internal/conf"
 	"github.com/hauberk/hauberk/internal/need"
 	"github.com/hauberk/hauberk/netstack/port/porttest"
@@ -62,7 +63,8 @@ dns: {zones: [{name: decoy.test, file: %s}]}
 `, dir, dir, dir, write("zone", zone))), &cfg); err != nil {
 			t.Fatal(err)
 		}
-		d, err := decoy.New(cfg, decoy.Deps{Log: slog.New(slog.DiscardHandler)})
+		var sink keeper
+		d, err := decoy.New(cfg, decoy.Deps{Log: slog.New(slog.DiscardHandler), Sink: &sink})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,6 +82,7 @@ dns: {zones: [{name: decoy.test, file: %s}]}
 			t.Fatal(err)
 		}
 		told(t, filepath.Join(dir, "events.jsonl"))
+		sink.check(t)
 		if info, err := os.Stat(filepath.Join(dir, "all.pcap")); err != nil || info.Size() < 1000 {
 			t.Errorf("capture: %v %v", info, err)
 		}
@@ -177,6 +180,45 @@ func told(t *testing.T, path string) {
 	}
 	if len(seen) != 11 {
 		t.Errorf("told of %v only", seen)
+	}
+}
+
+// keeper is a centre.
+type keeper struct {
+	priority, bulk []*event.Event
+}
+
+// Put keeps an event; the journal calls it from one goroutine, which has ended when check looks.
+func (k *keeper) Put(class event.Class, observed time.Time, e *event.Event) error {
+	if class == event.Class_CLASS_PRIORITY {
+		k.priority = append(k.priority, e)
+	} else {
+		k.bulk = append(k.bulk, e)
+	}
+	return nil
+}
+
+func (k *keeper) check(t *testing.T) {
+	seen := map[string]bool{}
+	for _, e := range append(k.priority, k.bulk...) {
+		if e.Collector != event.Collector_COLLECTOR_DECOY {
+			t.Fatalf("collector of %v", e)
+		}
+		switch {
+		case e.GetLogin() != nil:
+			seen["login "+string(e.GetLogin().Service)+" "+string(e.GetLogin().User)] = true
+		case e.GetTls() != nil:
+			seen["tls"] = len(e.GetTls().Ja3) == 32
+		case e.GetHttp() != nil:
+			seen[string(e.GetHttp().Host)+string(e.GetHttp().Url)] = true
+		case e.GetFlow() != nil:
+			seen["flow "+e.GetFlow().Application] = e.GetFlow().Endpoints.Flow != 0
+		}
+	}
+	for _, want := range []string{"login ssh root", "login http anna", "login redis default", "tls", "10.66.1.2:8080/shell.php", "flow dns", "flow ssh"} {
+		if !seen[want] {
+			t.Errorf("the centre was not told of %q but of %v", want, seen)
+		}
 	}
 }
 

@@ -2,11 +2,14 @@ package decoy
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/hauberk/hauberk/decoy/internal/trap"
+	"github.com/hauberk/hauberk/event"
 	"github.com/hauberk/hauberk/internal/logfile"
 )
 
@@ -14,20 +17,21 @@ import (
 // a disk.
 const journalDepth = 4096
 
-// journal writes sessions to a file, a line of JSON each.
+// journal writes sessions to a file, a line of JSON each, and tells the centre where there is one.
 type journal struct {
 	file             *logfile.File
+	sink             Sink
 	log              *slog.Logger
 	queue            chan *trap.Session
 	written, dropped atomic.Uint64
 }
 
-func openJournal(path string, size int64, log *slog.Logger) (*journal, error) {
+func openJournal(path string, size int64, sink Sink, log *slog.Logger) (*journal, error) {
 	file, err := logfile.Open(path, size)
 	if err != nil {
 		return nil, fmt.Errorf("open events: %w", err)
 	}
-	return &journal{file: file, log: log, queue: make(chan *trap.Session, journalDepth)}, nil
+	return &journal{file: file, sink: sink, log: log, queue: make(chan *trap.Session, journalDepth)}, nil
 }
 
 // report takes a session without waiting.
@@ -46,6 +50,9 @@ func (j *journal) run(over <-chan struct{}) error {
 		line, err := json.Marshal(s)
 		if err == nil {
 			_, err = j.file.Write(append(line, '\n'))
+		}
+		if j.sink != nil {
+			err = errors.Join(err, j.tell(s))
 		}
 		if err != nil {
 			j.dropped.Add(1)
@@ -74,4 +81,17 @@ func (j *journal) run(over <-chan struct{}) error {
 			return j.file.Close()
 		}
 	}
+}
+
+// tell gives a session to the centre.
+func (j *journal) tell(s *trap.Session) (err error) {
+	priority, bulk := words(s)
+	end := s.Time.Add(time.Duration(s.Duration))
+	for class, events := range map[event.Class][]*event.Event{event.Class_CLASS_PRIORITY: priority, event.Class_CLASS_BULK: bulk} {
+		for _, e := range events {
+			e.Collector = event.Collector_COLLECTOR_DECOY
+			err = errors.Join(err, j.sink.Put(class, end, e))
+		}
+	}
+	return err
 }

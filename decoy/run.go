@@ -35,14 +35,14 @@ func (d *Decoy) Run(ctx context.Context) error {
 // numbered is a path of this process: that of the configuration for queue 0, with the queue's number for others.
 func numbered(path string) string {
 	if q := netstack.Queue(); q > 0 {
-		return fmt.Sprint(path, ".", q)
+		return fmt.Sprint(path, ".queue", q)
 	}
 	return path
 }
 
 // serve answers on one queue.
 func (d *Decoy) serve(ctx context.Context, s *netstack.Stack) error {
-	journal, err := openJournal(numbered(d.cfg.Events.File), d.cfg.Events.Size, d.log)
+	journal, err := openJournal(numbered(d.cfg.Events.File), d.cfg.Events.Size, d.sink, d.log)
 	if err != nil {
 		return err
 	}

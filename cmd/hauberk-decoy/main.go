@@ -26,10 +26,11 @@ var version = "dev"
 const usage = `hauberk-decoy answers on every port of whole prefixes and tells who came.
 
   hauberk-decoy run --config FILE      answer (root)
+  hauberk-decoy enroll --server HOST:PORT --token TOKEN   join a centre, which is then told of all sessions
   hauberk-decoy netstat [-i | -s]      connections, or the interface, or counters of the running decoy
   hauberk-decoy version
 
-run takes --check-config and --print-config; all take --help.
+run takes --data-dir DIR, --check-config and --print-config; all take --help.
 `
 
 func main() {
@@ -47,6 +48,8 @@ func dispatch(args []string, out io.Writer) error {
 	switch name {
 	case "run":
 		return answer(args, out)
+	case "enroll", "enrol":
+		return enroll(args, out, os.Stderr)
 	case "netstat":
 		return netstat(args, out)
 	case "version", "--version":
@@ -63,6 +66,7 @@ func dispatch(args []string, out io.Writer) error {
 func answer(args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("hauberk-decoy run", flag.ContinueOnError)
 	path := flags.String("config", "/etc/hauberk/decoy.yaml", "configuration `file`")
+	dir := flags.String("data-dir", defaultNodeDir, "where an enrolled decoy keeps identity and spool")
 	check := flags.Bool("check-config", false, "check the configuration and the zones, and end")
 	show := flags.Bool("print-config", false, "print the configuration in effect, and end")
 	if err := flags.Parse(args); err != nil {
@@ -80,13 +84,22 @@ func answer(args []string, out io.Writer) error {
 		_, err = out.Write(text)
 		return err
 	}
-	d, err := decoy.New(cfg, decoy.Deps{Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
-	if err != nil || *check {
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	if *check {
+		_, err := decoy.New(cfg, decoy.Deps{Log: log})
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	return d.Run(ctx)
+	sink, leave, err := join(*dir, &cfg, log)
+	if err != nil {
+		return err
+	}
+	d, err := decoy.New(cfg, decoy.Deps{Log: log, Sink: sink})
+	if err == nil {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		err = d.Run(ctx)
+	}
+	return errors.Join(err, leave())
 }
 
 // netstat asks every process of the running decoy.
@@ -104,7 +117,7 @@ func netstat(args []string, out io.Writer) error {
 	} else if *statistics {
 		what = "statistics"
 	}
-	more, err := filepath.Glob(*socket + ".*")
+	more, err := filepath.Glob(*socket + ".queue*")
 	if err != nil {
 		return err
 	}

@@ -2,10 +2,16 @@ package main
 
 import (
 	"bytes"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/hauberk/hauberk/decoy"
+	"github.com/hauberk/hauberk/event"
+	"github.com/hauberk/hauberk/link/linktest"
 )
 
 func TestCommands(t *testing.T) {
@@ -34,5 +40,43 @@ func TestCommands(t *testing.T) {
 		if c.fail == "" && err != nil || c.fail != "" && (err == nil || !strings.Contains(err.Error(), c.fail)) || !strings.Contains(out.String(), c.out) {
 			t.Errorf("%v: %v\n%s", c.args, err, out.String())
 		}
+	}
+}
+
+// TestNode joins a centre, which is then told; more than one queue is refused.
+func TestNode(t *testing.T) {
+	g := linktest.NewGateway(t, linktest.GatewayOptions{})
+	dir := filepath.Join(t.TempDir(), "decoy")
+	log := slog.New(slog.DiscardHandler)
+	cfg := decoy.DefaultConfig()
+	if sink, _, err := join(dir, &cfg, log); sink != nil || err != nil {
+		t.Fatalf("before it is enrolled: %v %v", sink, err)
+	}
+	var out bytes.Buffer
+	if err := enroll([]string{"--data-dir", dir, "--server", g.Address, "--token", g.NewToken().String()}, &out, &out); err != nil {
+		t.Fatal(err, out.String())
+	}
+	if _, _, err := join(dir, &cfg, log); err == nil || !strings.Contains(err.Error(), "queues: 1") {
+		t.Fatalf("with all queues: %v", err)
+	}
+	cfg.Queues = 1
+	sink, leave, err := join(dir, &cfg, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	login := &event.Event{Body: &event.Event_Login{Login: &event.Login{User: []byte("root"), Service: []byte("ssh")}}}
+	if err := sink.Put(event.Class_CLASS_PRIORITY, time.Now(), login); err != nil {
+		t.Fatal(err)
+	}
+	g.Await(t, "the login", func(v *linktest.View) bool {
+		for _, e := range v.Bodies() {
+			if l := e.GetLogin(); l != nil && string(l.User) == "root" {
+				return e.Collector == event.Collector_COLLECTOR_DECOY
+			}
+		}
+		return false
+	})
+	if err := leave(); err != nil {
+		t.Error(err)
 	}
 }
