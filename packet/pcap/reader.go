@@ -26,6 +26,7 @@ type Reader struct {
 	record int // pcap: size of a record's header
 	err    error
 	close  func()
+	one    [1]Packet // for Next
 }
 
 // NewReader begins to read a capture, compressed or not. It reads the file
@@ -52,10 +53,9 @@ func (r *Reader) Interfaces() []Interface { return r.interfaces }
 
 // Next returns the next packet, io.EOF after the last, or an *[Error].
 func (r *Reader) Next() (Packet, error) {
-	var one [1]Packet
-	n, err := r.Batch(one[:])
+	n, err := r.Batch(r.one[:])
 	if n == 1 {
-		return one[0], nil
+		return r.one[0], nil
 	}
 	return Packet{}, err
 }

@@ -159,7 +159,7 @@ func (e *Engine) collect(p *Packet) {
 	slices.SortFunc(list, byIndex)
 	list = slices.Compact(list)
 	e.hits = list
-	e.candidates = merge(e.candidates[:0], g.always, list)
+	e.candidates = merge(e.candidates[:0], g.always.at(p), list)
 }
 
 func byIndex(a, b *rule) int { return int(a.index - b.index) }

@@ -1,7 +1,6 @@
 package detect
 
 import (
-	"slices"
 	"sort"
 	"strings"
 
@@ -186,14 +185,7 @@ func (x *portIndex) compile(ports func(*rule) *netset.Ports) error {
 	if len(x.rules) == 0 {
 		return nil
 	}
-	x.from = []int{0}
-	for _, r := range x.rules {
-		for _, g := range ports(r).Ranges() {
-			x.from = append(x.from, int(g.Lo), int(g.Hi)+1)
-		}
-	}
-	slices.Sort(x.from)
-	x.from = slices.Compact(x.from)
+	x.from = cuts(x.rules, ports)
 	made := map[string]*search{}
 	for _, from := range x.from {
 		var key []byte
