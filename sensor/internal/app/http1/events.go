@@ -63,12 +63,7 @@ const (
 	lengthExtraStart
 	lengthExtraEnd
 	switchWithLength
-	compressionBomb
-	invalidPort
-	multipartNoFile
 	multipartHeader
-	invalidRange
-	failedChange
 )
 
 var events = []string{
@@ -96,9 +91,8 @@ var events = []string{
 	abnormalTransfer: "RESPONSE_ABNORMAL_TRANSFER_ENCODING", chunkedOldProtocol: "RESPONSE_CHUNKED_OLD_PROTO",
 	invalidProtocol: "RESPONSE_INVALID_PROTOCOL", invalidStatus: "RESPONSE_INVALID_STATUS",
 	lengthExtraStart: "CONTENT_LENGTH_EXTRA_DATA_START", lengthExtraEnd: "CONTENT_LENGTH_EXTRA_DATA_END",
-	switchWithLength: "SWITCHING_PROTO_WITH_CONTENT_LENGTH", compressionBomb: "COMPRESSION_BOMB", invalidPort: "INVALID_SERVER_PORT_IN_REQUEST",
-	multipartNoFile: "MULTIPART_NO_FILEDATA", multipartHeader: "MULTIPART_INVALID_HEADER", invalidRange: "RANGE_INVALID",
-	failedChange: "FAILED_PROTOCOL_CHANGE",
+	switchWithLength: "SWITCHING_PROTO_WITH_CONTENT_LENGTH",
+	multipartHeader: "MULTIPART_INVALID_HEADER",
 }
 
 // of is the event of a direction, of those there is one of for each.

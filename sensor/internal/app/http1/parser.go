@@ -56,7 +56,8 @@ type parser struct {
 	app.Queue
 	ctx     *app.Context
 	sides   [2]side
-	last    *tx // The request before.
+	last    *tx  // The request before.
+	handed  bool // What follows is another protocol's.
 	files   uint32
 	limits  [2]int // Of bodies, for rules.
 	minimal [2]int
@@ -161,6 +162,9 @@ func (p *parser) Parse(in *app.Input) (consumed, need int) {
 	for {
 		n, more := p.one(in.Dir, s, in.Data[consumed:], in.End)
 		consumed += n
+		if p.handed {
+			return consumed, 0
+		}
 		if !more {
 			break
 		}
@@ -466,7 +470,7 @@ func (p *parser) head(dir app.Dir, s *side) {
 	if dir == app.ToClient {
 		if bytes.EqualFold(t.method, []byte("CONNECT")) && len(t.status) > 0 && t.status[0] == '2' {
 			p.finish(dir, s)
-			p.ctx.Hooks.Become("")
+			p.become("")
 			return
 		}
 		if bytes.Equal(t.status, []byte("101")) && !bodied {
@@ -494,6 +498,11 @@ func (p *parser) head(dir app.Dir, s *side) {
 	}
 }
 
+func (p *parser) become(proto string) {
+	p.handed = true
+	p.ctx.Hooks.Become(proto)
+}
+
 // upgrade leaves the connection to the protocol it is switched to (RFC 9110
 // section 7.8).
 func (p *parser) upgrade(t *tx) {
@@ -505,9 +514,9 @@ func (p *parser) upgrade(t *tx) {
 			up.Headers = append(up.Headers, [2][]byte{t.request.headers[i].name, t.request.headers[i].value})
 		}
 		p.ctx.Expected = up
-		p.ctx.Hooks.Become("http2")
+		p.become("http2")
 	case bytes.EqualFold(to, []byte("websocket")):
-		p.ctx.Hooks.Become("websocket")
+		p.become("websocket")
 	}
 }
 

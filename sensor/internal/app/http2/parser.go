@@ -78,8 +78,8 @@ func (p *parser) upgrade(up *Upgrade) {
 	s.kinds = 1 << kindHeaders
 	s.fields = []field{{name: []byte(":method"), value: up.Method}, {name: []byte(":path"), value: up.URI}}
 	for _, h := range up.Headers {
-		name := bytes.ToLower(h[0])
-		if string(name) == "host" {
+		name := h[0]
+		if bytes.EqualFold(name, []byte("host")) {
 			name = []byte(":authority")
 		}
 		if len(s.fields) < maxFields {
