@@ -21,7 +21,11 @@ func newRegistry(tree *yamlconf.Tree) *app.Registry {
 	c := &app.Config{Get: optionsOf(tree.Node(strings.TrimSuffix(base, ".")))}
 	var list []*app.Protocol
 	for _, p := range protocols.All() {
-		switch tree.String(base+p.Name+".enabled", "yes") {
+		enabled := "yes"
+		if p.Off {
+			enabled = "no"
+		}
+		switch tree.String(base+p.Name+".enabled", enabled) {
 		case "no":
 		case "detection-only":
 			seen := *p

@@ -81,6 +81,9 @@ type Protocol struct {
 	Signatures []Signature
 	Probe      func(dir Dir, data []byte) Verdict // nil: signatures decide
 
+	// Off: it is recognised only where suricata.yaml has it on.
+	Off bool
+
 	// ClientFirst: its server says nothing before the client has. A flow in which
 	// it does is not followed.
 	ClientFirst bool

@@ -16,6 +16,7 @@ import (
 	"github.com/hauberk/hauberk/sensor/internal/app/imap"
 	"github.com/hauberk/hauberk/sensor/internal/app/krb5"
 	"github.com/hauberk/hauberk/sensor/internal/app/ldap"
+	"github.com/hauberk/hauberk/sensor/internal/app/modbus"
 	"github.com/hauberk/hauberk/sensor/internal/app/mqtt"
 	"github.com/hauberk/hauberk/sensor/internal/app/nfs"
 	"github.com/hauberk/hauberk/sensor/internal/app/ntp"
@@ -48,6 +49,7 @@ func All() []*app.Protocol {
 		smtp.Protocol,
 		smb.Protocol,
 		dcerpc.Protocol,
+		modbus.Protocol,
 		nfs.Protocol,
 		enip.Protocol,
 		ike.Protocol,
