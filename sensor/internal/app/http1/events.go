@@ -92,7 +92,7 @@ var events = []string{
 	invalidProtocol: "RESPONSE_INVALID_PROTOCOL", invalidStatus: "RESPONSE_INVALID_STATUS",
 	lengthExtraStart: "CONTENT_LENGTH_EXTRA_DATA_START", lengthExtraEnd: "CONTENT_LENGTH_EXTRA_DATA_END",
 	switchWithLength: "SWITCHING_PROTO_WITH_CONTENT_LENGTH",
-	multipartHeader: "MULTIPART_INVALID_HEADER",
+	multipartHeader:  "MULTIPART_INVALID_HEADER",
 }
 
 // of is the event of a direction, of those there is one of for each.
