@@ -321,6 +321,9 @@ func attachTo(index int, root *ebpf.Program, generic bool) (link.Link, bool, err
 	return l, false, err
 }
 
+// Balancer is the program in the balancer's slot, for a harness to call.
+func (p *Plane) Balancer() *ebpf.Program { return p.objects.Programs["balance"] }
+
 // Native reports whether the driver of an interface runs the program itself.
 func (p *Plane) Native(name string) bool { return p.native[name] }
 

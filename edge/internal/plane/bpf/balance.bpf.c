@@ -66,6 +66,8 @@ static inline_always int balance_ip(struct xdp_md *ctx, void *data, void *end, c
 	if (r != FORWARDED)
 		return to_kernel(ctx);
 	bool local = set->local_ok[family == 6] && within(&p.dst, &set->local[family == 6], &set->local_mask[family == 6]);
+	if (p.late)
+		return local || find_vip(half, set, &p.dst, 0, PROTO_ICMP) ? drop(ctx, LATE_FRAGMENT, 0) : to_kernel(ctx);
 	r = parse_transport(data, end, family, &p);
 	if (r != FORWARDED)
 		return local ? drop(ctx, r, 0) : to_kernel(ctx);

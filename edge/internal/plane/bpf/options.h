@@ -17,7 +17,8 @@ struct options {
 enum { OPTIONS_BAD = 1 << 16 };
 
 /* Walks the options of the segment at offset l4 of the frame. Returns the
- * distance of the MSS, and of the timestamp in the second byte, or OPTIONS_BAD. */
+ * distance of the MSS, and of the timestamp in the second byte, or OPTIONS_BAD.
+ * Of several the last counts, as it does for Linux. */
 not_inline u32 walk_options(struct xdp_md *ctx, u32 l4, u32 size)
 {
 	u8 raw[MAX_OPTIONS + 8] = {};
@@ -38,9 +39,9 @@ not_inline u32 walk_options(struct xdp_md *ctx, u32 l4, u32 size)
 		if (length < 2 || i + length > size)
 			return OPTIONS_BAD;
 		if (kind == OPT_MSS && length == 4)
-			found |= sizeof(struct tcp) + i + 2;
+			found = (found & ~0xffu) | (sizeof(struct tcp) + i + 2);
 		if (kind == OPT_TIMESTAMP && length == 10)
-			found |= (sizeof(struct tcp) + i + 2) << 8;
+			found = (found & 0xffu) | (sizeof(struct tcp) + i + 2) << 8;
 		i += length;
 	}
 	return found;
