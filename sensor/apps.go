@@ -203,5 +203,5 @@ func (b *beside) appInfo(i *eve.FlowInfo) {
 	if p := b.app.Protocol(); p != nil {
 		i.App = p.Name
 	}
-	i.AppFailed = b.app.Failed()
+	i.AppFailed, i.Txs = b.app.Failed(), b.app.TxCount()
 }

@@ -102,8 +102,6 @@ type eveLog struct {
 	anomaly struct{ decode, stream, app bool }
 	stats   struct{ totals, threads, zero bool }
 	drops   struct{ alerts, all bool }
-	// exceptions: a flow's event names the policies that were applied to it.
-	exceptions bool
 	// pcapFile: events name the capture they are from.
 	pcapFile bool
 }
@@ -339,8 +337,6 @@ func (e *eveLog) addType(t *yamlconf.Node, opts *eve.Options) {
 		case "anomaly":
 			e.anomaly.decode, e.anomaly.stream, e.anomaly.app = on("types.decode", "no"), on("types.stream", "no"), on("types.applayer", "yes")
 			opts.AnomalyHeader = on("packethdr", "no")
-		case "flow":
-			e.exceptions = on("exception-policy", "no")
 		case "drop":
 			e.drops.alerts, e.drops.all = on("alerts", "no"), value(n, "flows", "start") == "all"
 		case "stats":
@@ -443,7 +439,7 @@ func fastProto(p packet.Proto) string {
 func (pl *pipeline) endOf(f *flow.Flow) eve.FlowInfo {
 	i := eve.FlowInfo{}
 	if f.Proto() == packet.ProtoTCP {
-		i.TCP = pl.tracker.StateOf(f)
+		i.TCP, i.Regions = pl.tracker.StateOf(f), pl.tracker.Regions(f)
 	}
 	return i
 }

@@ -423,14 +423,11 @@ func (pl *pipeline) flowEnds(f *flow.Flow, reason flow.Reason) {
 		}
 	}
 	b.appInfo(&info)
+	info.Exceptions = pl.settings.exceptionsOf(f)
 	pl.out.assets.learnFlow(f, info.App)
 	pl.publishFlow(f, info.App, reason)
 	for _, l := range pl.out.eve {
 		if l.wants("flow") && !b.quietFlow {
-			info.Exceptions = nil
-			if l.exceptions {
-				info.Exceptions = pl.settings.exceptionsOf(f)
-			}
 			l.encoder.Flow(pl.now, f, reason, info)
 		}
 		if l.wants("netflow") {

@@ -22,6 +22,7 @@ type Session struct {
 	given    [2]bool   // More of them will not be looked at.
 	done     [2]bool   // Nothing follows.
 	stopped  bool
+	txs      uint64 // So far.
 	events   []string
 	become   *string
 
@@ -82,6 +83,7 @@ func (s *Session) own() {
 	for i := len(txs) - 1; i >= 0 && txs[i].Common().Protocol == nil; i-- {
 		txs[i].Common().Protocol = s.proto
 		s.count().Txs++
+		s.txs++
 	}
 }
 
@@ -192,6 +194,9 @@ func (s *Session) End(dir Dir, time int64) {
 	}
 	s.parse(dir, time)
 }
+
+// TxCount is how many transactions there were.
+func (s *Session) TxCount() uint64 { return s.txs }
 
 // Ended says that nothing follows in either direction.
 func (s *Session) Ended() bool { return s.done[0] && s.done[1] }

@@ -359,6 +359,8 @@ type FlowInfo struct {
 	App       string // "" while it is not known
 	AppFailed bool
 	TCP       stream.State
+	Regions   [2]uint64 // Of the stream: pieces with gaps between that waited at once.
+	Txs       uint64    // Transactions there were.
 	// Exceptions are the policies that were applied to it, if they are told.
 	Exceptions []Exception
 }
@@ -399,6 +401,9 @@ func (e *Encoder) Flow(now int64, f *flow.Flow, reason flow.Reason, i FlowInfo) 
 	case f.Passed:
 		e.w.String("action", "pass")
 	}
+	if i.Txs > 0 {
+		e.w.Uint("tx_cnt", i.Txs)
+	}
 	if len(i.Exceptions) > 0 {
 		e.w.Array("exception_policy")
 		for _, x := range i.Exceptions {
@@ -418,6 +423,8 @@ func (e *Encoder) Flow(now int64, f *flow.Flow, reason flow.Reason, i FlowInfo) 
 		e.flagNames(f.TCPFlags[0] | f.TCPFlags[1])
 		if i.TCP != stream.None {
 			e.w.String("state", i.TCP.String())
+			e.w.Uint("ts_max_regions", i.Regions[flow.ToServer])
+			e.w.Uint("tc_max_regions", i.Regions[flow.ToClient])
 		}
 		e.w.Close()
 	}

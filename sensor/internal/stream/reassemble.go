@@ -95,6 +95,7 @@ func (t *Tracker) add(f *flow.Flow, dir flow.Dir, h *half, p *decode.Packet, seq
 // overlaps others.
 func (t *Tracker) insert(h *half, index uint32, s *segment, p *decode.Packet) {
 	h.segments++
+	defer t.countRegions(h, s)
 	if h.first == 0 {
 		h.first, h.last = index, index
 		return
@@ -140,6 +141,23 @@ func (t *Tracker) insert(h *half, index uint32, s *segment, p *decode.Packet) {
 			p.Events.Add(decode.EvStreamReassemblyOverlapDifferentData)
 		}
 	}
+}
+
+// countRegions counts the pieces that wait, when a segment that leaves a gap
+// before it may have made one more.
+func (t *Tracker) countRegions(h *half, s *segment) {
+	if s.offset == h.delivered {
+		return
+	}
+	n, end := uint32(0), uint64(0)
+	for i := h.first; i != 0; i = t.segments.At(i).next {
+		x := t.segments.At(i)
+		if n == 0 || x.offset > end {
+			n++
+		}
+		end = max(end, x.end())
+	}
+	h.regions = max(h.regions, n)
 }
 
 // overlap makes both segments agree where they overlap and says whether they

@@ -113,6 +113,7 @@ type half struct {
 	first     uint32 // Of the list of segments not handed on, by offset.
 	last      uint32
 	segments  uint32
+	regions   uint32 // The most pieces with gaps between that waited at once.
 }
 
 // session is one connection.
@@ -193,6 +194,18 @@ func (t *Tracker) Sizes(f *flow.Flow) (sizes [2]uint64) {
 		}
 	}
 	return sizes
+}
+
+// Regions are the most pieces of each direction that waited at once with gaps
+// between them, at least 1.
+func (t *Tracker) Regions(f *flow.Flow) [2]uint64 {
+	regions := [2]uint64{1, 1}
+	if s := t.session(f); s != nil {
+		for d := range s.half {
+			regions[d] = max(1, uint64(s.half[d].regions))
+		}
+	}
+	return regions
 }
 
 // Midstream says whether the beginning of a flow's connection was not seen.
