@@ -39,7 +39,7 @@ var Protocol = &app.Protocol{
 // RFC 5034, RFC 6856).
 var arguments = map[string][2]int{
 	"USER": {1, 1}, "PASS": {1, 1}, "LIST": {0, 1}, "STAT": {0, 0}, "RETR": {1, 1}, "DELE": {1, 1}, "NOOP": {0, 0}, "RSET": {0, 0}, "QUIT": {0, 0},
-	"TOP": {2, 2}, "UIDL": {0, 1}, "APOP": {2, 2}, "AUTH": {0, 2}, "CAPA": {0, 0}, "STLS": {0, 0}, "UTF8": {0, 1}, "LANG": {0, 1},
+	"TOP": {2, 2}, "UIDL": {0, 1}, "APOP": {2, 2}, "AUTH": {1, 2}, "CAPA": {0, 0}, "STLS": {0, 0}, "UTF8": {0, 1}, "LANG": {0, 1},
 }
 
 // probe knows the answers of servers, and commands that stand alone or before
@@ -78,7 +78,8 @@ const (
 // tx is a command with its answer, or an answer to none.
 type tx struct {
 	app.State
-	command   string // "": none.
+	command   string // In capital letters; "": none.
+	word      []byte // As it was sent.
 	arguments [][]byte
 	answered  bool
 	ok        bool
@@ -143,15 +144,18 @@ func (p *parser) add(t *tx) *tx {
 	return t
 }
 
+// saslData stands for a line of the dialogue that AUTH begins.
+const saslData = "<SASL DATA>"
+
 // request takes a line of the client. It returns false if nothing can follow.
 func (p *parser) request(line []byte) bool {
 	text := bytes.TrimRight(line, "\r\n")
 	if p.login {
 		p.login = false
-		return p.add(&tx{command: "<SASL DATA>"}) != nil
+		return p.add(&tx{command: saslData, word: []byte(saslData)}) != nil
 	}
 	word, rest, _ := bytes.Cut(text, []byte{' '})
-	t := &tx{command: strings.ToUpper(string(word))}
+	t := &tx{command: strings.ToUpper(string(word)), word: bytes.Clone(word)}
 	if t.command == "PASS" && len(rest) > 0 {
 		t.arguments = [][]byte{bytes.Clone(rest)} // Spaces belong to it.
 	} else {
@@ -277,7 +281,7 @@ func appendLog(w *jsonw.Writer, x app.Tx, _ any) {
 	w.Object("pop3")
 	if t.command != "" {
 		w.Object("request")
-		w.String("command", t.command)
+		w.Text("command", t.word)
 		texts(w, "args", t.arguments)
 		w.Close()
 	}

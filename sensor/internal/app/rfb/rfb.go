@@ -130,15 +130,19 @@ func (p *parser) Parse(in *app.Input) (consumed, need int) {
 	return consumed, 0
 }
 
-// give ends the session's beginning: it is not understood.
+// give ends the session's beginning: it is not understood. A type of security
+// that the client chose may still be one.
 func (p *parser) give(e app.EventID) {
+	chosen := p.state == chosenType && e == unimplementedSecurity
 	p.state = skip
 	if p.tx == nil {
 		p.ctx.Hooks.Stop(false)
 		return
 	}
 	p.tx.Raise(e)
-	p.tx.Progress = [2]uint8{complete, complete}
+	if !chosen {
+		p.tx.Progress = [2]uint8{complete, complete}
+	}
 }
 
 // maxText bounds names and reasons.
