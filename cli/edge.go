@@ -157,6 +157,9 @@ func (e *edgeSession) status(ctx context.Context, p *printer) error {
 	for _, i := range s.Interfaces {
 		line("interface", "%s, %s XDP", clean(i.Name), map[bool]string{true: "native", false: "generic"}[i.Native])
 	}
+	for _, neighbor := range sortedKeys(s.BGP) {
+		line("bgp", "%s %s, %d routes", clean(neighbor), clean(s.BGP[neighbor]), len(s.Routes))
+	}
 	line("vips", "%d, %d serve", s.VIPs, s.Serving)
 	line("backends", "%d, %d are up", s.Backends, s.Up)
 	line("sessions", "%d of %d", s.Sessions, s.Slots)

@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/hauberk/hauberk/edge/internal/bgp"
 	"github.com/hauberk/hauberk/edge/internal/health"
 	"github.com/hauberk/hauberk/edge/internal/plane"
 	"github.com/hauberk/hauberk/edge/internal/sched"
@@ -38,10 +39,11 @@ type Config struct {
 	// KeepAttached leaves programs and tables in the kernel when the process ends.
 	KeepAttached bool `yaml:"keep_attached"`
 
-	Local  Addresses `yaml:"local"`  // FULLNAT speaks to backends from these
-	Source Sources   `yaml:"source"` // outer addresses of tunnels
-	SNAT   SNAT      `yaml:"snat"`
-	VIPs   []VIP     `yaml:"vips"`
+	Local  Addresses  `yaml:"local"`  // FULLNAT speaks to backends from these
+	Source Sources    `yaml:"source"` // outer addresses of tunnels
+	SNAT   SNAT       `yaml:"snat"`
+	BGP    bgp.Config `yaml:"bgp"` // restart, but for maintenance
+	VIPs   []VIP      `yaml:"vips"`
 }
 
 // Tables are the sizes of the data plane's tables, in entries.

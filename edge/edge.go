@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hauberk/hauberk/edge/internal/bgp"
 	"github.com/hauberk/hauberk/edge/internal/health"
 	"github.com/hauberk/hauberk/edge/internal/plane"
 )
@@ -48,6 +49,7 @@ type Edge struct {
 	began   time.Time
 	plane   dataPlane
 	checker *health.Checker
+	speaker *bgp.Speaker  // nil: no BGP
 	wake    chan struct{} // something changed: plan again
 	reload  chan chan error
 

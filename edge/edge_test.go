@@ -312,6 +312,7 @@ func TestPlan(t *testing.T) {
 	set := func(b *Backend, up bool, since time.Time) {
 		k.health[v.backendKey(b)] = health.Health{Up: up, Since: since, Probes: 1}
 	}
+	routes := func() string { return fmt.Sprint(p.routes(&c)) }
 	onlySorry := []uint32{id(&sorry)}
 	if got := table(); !slices.Equal(got, onlySorry) {
 		t.Fatalf("nothing is known: %v", got)
@@ -337,6 +338,18 @@ func TestPlan(t *testing.T) {
 	set(two, false, began)
 	if got := table(); !slices.Equal(got, onlySorry) {
 		t.Fatalf("below the quorum: %v", got)
+	}
+	if got := routes(); got != "[203.0.113.10/32 10.9.0.0/24]" {
+		t.Errorf("with a sorry server the VIP is announced: %s", got)
+	}
+	v.Sorry = nil
+	if got := routes(); got != "[10.9.0.0/24]" {
+		t.Errorf("without anybody it is not: %s", got)
+	}
+	v.Sorry = &sorry
+	c.BGP.Maintenance = true
+	if got := routes(); got != "[10.9.0.0/24]" {
+		t.Errorf("in maintenance it is not: %s", got)
 	}
 	// A slow start: ten seconds of 160 are a sixteenth.
 	set(two, true, began.Add(time.Hour))

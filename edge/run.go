@@ -22,7 +22,7 @@ import (
 // Run balances until the context ends. Its pipeline:
 //
 //  1. the checker probes backends                   (parallel, one goroutine each)
-//  2. control plans and applies                     (sequential; woken by 1, reloads, drains, and each second)
+//  2. control plans, applies and announces by BGP   (sequential; woken by 1, reloads, drains, and each second)
 //  3. neighbours are kept fresh                     (parallel, each few seconds)
 //  4. the status socket answers and takes commands  (parallel)
 //
@@ -32,6 +32,10 @@ func (e *Edge) Run(ctx context.Context) error {
 		e.plane.Close(e.cfg.KeepAttached)
 		return fmt.Errorf("make data directory: %w", err)
 	}
+	if err := e.startBGP(ctx); err != nil {
+		e.plane.Close(e.cfg.KeepAttached)
+		return err
+	}
 	g, _ := run.NewGroup(ctx)
 	g.Go("control", e.control)
 	g.Go("neighbours", e.keepNeighbours)
@@ -40,6 +44,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	e.checker.Close()
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	err = errors.Join(err, e.stopBGP())
 	e.plane.Close(e.cfg.KeepAttached)
 	return err
 }
@@ -175,7 +180,7 @@ func (e *Edge) apply() error {
 		return err
 	}
 	if e.applied != nil && reflect.DeepEqual(state, e.applied) {
-		return e.save()
+		return errors.Join(e.save(), e.announce())
 	}
 	// First the ids, then their use: after a crash between the two an id is
 	// known that nobody uses.
@@ -186,7 +191,7 @@ func (e *Edge) apply() error {
 		return fmt.Errorf("apply state: %w", err)
 	}
 	e.applied, e.failed = state, ""
-	return nil
+	return e.announce()
 }
 
 // save writes the registry if it changed.
@@ -241,8 +246,10 @@ func (e *Edge) take(ctx context.Context) error {
 func (e *Edge) fixed(next *Config) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !reflect.DeepEqual(next.options(), e.cfg.options()) || next.DataDir != e.cfg.DataDir {
-		return errors.New("data_dir, interfaces, pin_dir, tables, mtu, generic and partial_checksums change with a restart only")
+	was, is := e.cfg.BGP, next.BGP
+	was.Maintenance, is.Maintenance = false, false
+	if !reflect.DeepEqual(next.options(), e.cfg.options()) || next.DataDir != e.cfg.DataDir || !reflect.DeepEqual(was, is) {
+		return errors.New("data_dir, interfaces, pin_dir, tables, mtu, generic, partial_checksums and bgp (but for maintenance) change with a restart only")
 	}
 	return nil
 }

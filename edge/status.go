@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -26,6 +27,14 @@ func (e *Edge) Status() (*Status, error) {
 	s := &Status{
 		Version: e.deps.Version, PID: os.Getpid(), Since: e.began.UTC(), ConfigAt: e.configAt.UTC(), Error: e.failed,
 		VIPs: len(e.cfg.VIPs), Slots: e.cfg.Tables.Sessions, Packets: map[string]uint64{},
+	}
+	if e.speaker != nil {
+		if s.BGP, err = e.speaker.Neighbors(context.Background()); err != nil {
+			return nil, fmt.Errorf("read BGP: %w", err)
+		}
+		for _, r := range e.speaker.Routes() {
+			s.Routes = append(s.Routes, r.String())
+		}
 	}
 	for _, name := range e.cfg.Interfaces {
 		s.Interfaces = append(s.Interfaces, InterfaceStatus{name, e.plane.Native(name)})

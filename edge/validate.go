@@ -30,6 +30,7 @@ func (c *Config) Validate() error {
 		p.Addf("tables: %v", err)
 	}
 	c.validateBlocks(&p)
+	c.BGP.Validate(&p)
 	names := map[string]int{}
 	for i := range c.VIPs {
 		v := &c.VIPs[i]

@@ -19,6 +19,9 @@ type Status struct {
 	Up         int               `json:"backends_up"`
 	Sessions   int               `json:"sessions"`
 	Slots      int               `json:"session_slots"`
+	// BGP is the state of each session by the neighbour's address.
+	BGP    map[string]string `json:"bgp,omitempty"`
+	Routes []string          `json:"routes,omitempty"` // announced
 	// Packets by what became of them.
 	Packets map[string]uint64 `json:"packets"`
 }

@@ -41,7 +41,7 @@ type Backend struct {
 const (
 	MaxWeight = 1 << 16
 	// perBackend is how many entries a backend has at least on average: with
-	// it the fullest of 1,000 has about 1.07 times the mean.
+	// it the fullest of 1,000 has about 1.09 times the mean.
 	perBackend = 1000
 	MinSize    = 1 << 10
 	// MaxSize is 16 MiB of memory.
