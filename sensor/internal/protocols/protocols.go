@@ -23,6 +23,7 @@ import (
 	"github.com/hauberk/hauberk/sensor/internal/app/pgsql"
 	"github.com/hauberk/hauberk/sensor/internal/app/pop3"
 	"github.com/hauberk/hauberk/sensor/internal/app/quic"
+	"github.com/hauberk/hauberk/sensor/internal/app/rdp"
 	"github.com/hauberk/hauberk/sensor/internal/app/rfb"
 	"github.com/hauberk/hauberk/sensor/internal/app/sip"
 	"github.com/hauberk/hauberk/sensor/internal/app/smb"
@@ -49,6 +50,7 @@ func All() []*app.Protocol {
 		smtp.Protocol,
 		smb.Protocol,
 		dcerpc.Protocol,
+		rdp.Protocol,
 		modbus.Protocol,
 		nfs.Protocol,
 		enip.Protocol,
