@@ -3,6 +3,7 @@ package sensor
 import (
 	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/sensor/internal/detect"
+	"github.com/hauberk/hauberk/suricata"
 )
 
 // subject is what an alert is about, beside its packet.
@@ -12,12 +13,13 @@ type subject struct {
 }
 
 // wantFrames lets the application layer keep the frames that rules or logs ask
-// for.
+// for, and know the buffers that rules do.
 func (pl *pipeline) wantFrames() {
 	all := false
 	for _, l := range pl.out.eve {
 		all = all || l.wants("frame")
 	}
+	pl.registry.WantBuffers(func(b suricata.Buffer) bool { return pl.engine != nil && pl.engine.Rules().Wants(b) })
 	pl.registry.WantFrames(func(p *app.Protocol, kind string) bool {
 		return all || pl.engine != nil && pl.engine.Rules().WantsFrame(p, kind)
 	})

@@ -15,6 +15,7 @@ package app
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/hauberk/hauberk/sensor/internal/app/file"
@@ -180,6 +181,20 @@ type Config struct {
 	Files file.Config
 	// Get is the text at a path below app-layer.protocols, and whether it is there.
 	Get func(path string) (string, bool)
+	// Wants says whether a rule looks into a buffer; nil: none does.
+	Wants func(suricata.Buffer) bool
+}
+
+// Fingerprints says whether fingerprints are made to be logged: the setting at
+// a path says so, or is neither yes nor no and a rule wants one of the buffers.
+func (c *Config) Fingerprints(path string, buffers ...suricata.Buffer) bool {
+	switch text := c.Text(path, "auto"); {
+	case yamlconf.IsTrue(text):
+		return true
+	case text != "auto" || c.Wants == nil:
+		return false
+	}
+	return slices.ContainsFunc(buffers, c.Wants)
 }
 
 // Text is the text at a path, or def.

@@ -1,5 +1,7 @@
 package app
 
+import "github.com/hauberk/hauberk/suricata"
+
 import "slices"
 
 // maxFrames bounds the frames of a direction that wait for bytes, maxFrameData
@@ -34,6 +36,9 @@ func (f *LiveFrame) KindName() string {
 	}
 	return f.Proto.Frames[f.Kind]
 }
+
+// WantBuffers says which buffers rules look into.
+func (r *Registry) WantBuffers(wanted func(suricata.Buffer) bool) { r.config.Wants = wanted }
 
 // WantFrames says which frames are kept, by protocol and kind.
 func (r *Registry) WantFrames(wanted func(p *Protocol, kind string) bool) {

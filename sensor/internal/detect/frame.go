@@ -11,11 +11,13 @@ import (
 // frameRules are the rules on frames, by protocol and kind ("smtp.data").
 type frameRules map[string][]*rule
 
-// indexFrames puts the rules on frames where frames look for them.
+// indexFrames puts the rules on frames where frames look for them, and notes
+// the buffers that rules look into.
 func (s *Ruleset) indexFrames() {
-	s.frames = frameRules{}
+	s.frames, s.wanted = frameRules{}, map[suricata.Buffer]bool{}
 	for _, r := range s.rules {
 		for i := range r.chains {
+			s.wanted[r.chains[i].Buffer] = true
 			name := r.chains[i].Frame
 			if r.chains[i].Buffer == suricata.BufFrame && !slices.Contains(s.frames[name], r) {
 				s.frames[name] = append(s.frames[name], r)
@@ -23,6 +25,9 @@ func (s *Ruleset) indexFrames() {
 		}
 	}
 }
+
+// Wants says whether a rule looks into a buffer.
+func (s *Ruleset) Wants(b suricata.Buffer) bool { return s.wanted[b] }
 
 // WantsFrame says whether a rule looks into frames of a protocol's kind.
 func (s *Ruleset) WantsFrame(p *app.Protocol, kind string) bool { return len(s.onFrame(p, kind)) > 0 }

@@ -67,6 +67,7 @@ type Ruleset struct {
 	decode group // Rules on events of broken packets.
 	apps   map[string]*[2]appGroup
 	frames frameRules
+	wanted map[suricata.Buffer]bool // The buffers that rules look into.
 	sets   map[*netset.Addrs]*addressSet
 	bits   names // Of flowbits.
 	ints   names

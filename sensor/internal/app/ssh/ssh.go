@@ -78,7 +78,9 @@ type parser struct {
 }
 
 func newParser(c *app.Context) *parser {
-	return &parser{ctx: c, tx: &connection{hassh: c.Config.Text("ssh.hassh", "no") == "yes"}}
+	return &parser{ctx: c, tx: &connection{
+		hassh: c.Config.Fingerprints("ssh.hassh", suricata.BufSSHHASSH, suricata.BufSSHHASSHString, suricata.BufSSHHASSHServer, suricata.BufSSHHASSHServerString),
+	}}
 }
 
 const (

@@ -141,10 +141,10 @@ type parser struct {
 }
 
 func newParser(c *app.Context) *parser {
-	t := &connection{}
-	t.ja3 = c.Config.Text("tls.ja3-fingerprints", "auto") == "yes"
-	t.ja4 = c.Config.Text("tls.ja4-fingerprints", "auto") == "yes"
-	return &parser{ctx: c, tx: t}
+	return &parser{ctx: c, tx: &connection{
+		ja3: c.Config.Fingerprints("tls.ja3-fingerprints", suricata.BufJA3Hash, suricata.BufJA3String, suricata.BufJA3SHash, suricata.BufJA3SString),
+		ja4: c.Config.Fingerprints("tls.ja4-fingerprints", suricata.BufJA4Hash),
+	}}
 }
 
 // Parse implements app.Parser.
