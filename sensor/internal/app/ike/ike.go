@@ -47,7 +47,7 @@ var Protocol = &app.Protocol{
 		unknownProposal: "unknown_proposal", extraData: "payload_extra_data", manyServerProposals: "multiple_server_proposal",
 	},
 	Logs: []app.Log{{
-		Type: "ike", Step: [2]uint8{complete, complete}, Append: appendLog,
+		Type: "ike", ByPacket: true, Step: [2]uint8{complete, complete}, Append: appendLog,
 		Options: func(get func(string) (string, bool)) (any, error) { return app.On(get, "extended"), nil },
 	}},
 }

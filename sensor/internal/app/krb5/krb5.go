@@ -32,7 +32,7 @@ var Protocol = &app.Protocol{
 	Buffers: append(app.Extractors(app.ToServer, complete, suricata.BufKrb5Cname, suricata.BufKrb5Sname),
 		app.Extractors(app.ToClient, complete, suricata.BufKrb5Cname, suricata.BufKrb5Sname)...),
 	Events: []string{malformed: "malformed_data", weakEncryption: "weak_encryption"},
-	Logs:   []app.Log{{Type: "krb5", Step: [2]uint8{complete, complete}, Append: appendLog}},
+	Logs:   []app.Log{{Type: "krb5", ByPacket: true, Step: [2]uint8{complete, complete}, Append: appendLog}},
 }
 
 // Types of messages (RFC 4120, 7.5.7).

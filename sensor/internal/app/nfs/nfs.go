@@ -55,7 +55,7 @@ var Protocol = &app.Protocol{
 		frameRPC: "rpc.pdu", frameRPCHeader: "rpc.hdr", frameRPCData: "rpc.data", frameCreds: "rpc.creds", frameNFS: "nfs.pdu", frameStatus: "nfs.status",
 		frameNFS4: "nfs4.pdu", frameNFS4Header: "nfs4.hdr", frameNFS4Ops: "nfs4.ops", frameNFS4Status: "nfs4.status",
 	},
-	Logs: []app.Log{{Type: "nfs", Step: [2]uint8{complete, complete}, Append: appendLog, Wanted: wanted}},
+	Logs: []app.Log{{Type: "nfs", ByPacket: true, Step: [2]uint8{complete, complete}, Append: appendLog, Wanted: wanted}},
 }
 
 // program is the number of NFS among RPC's programs.

@@ -19,7 +19,7 @@ var Protocol = &app.Protocol{
 	Name: "rdp", Transport: app.TCP, Ports: []uint16{3389}, Probe: probe,
 	New:      func(c *app.Context) app.Parser { return &parser{ctx: c} },
 	Progress: [2][]string{{"request_started", "request_complete"}, {"response_started", "response_complete"}},
-	Logs:     []app.Log{{Type: "rdp", Step: [2]uint8{complete, complete}, Append: appendLog}},
+	Logs:     []app.Log{{Type: "rdp", ByPacket: true, Step: [2]uint8{complete, complete}, Append: appendLog}},
 }
 
 // version is the first byte of packets of TPKT (RFC 1006, 6).
