@@ -19,7 +19,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hauberk/hauberk/edge"
+	"github.com/hauberk/hauberk/edge/importer"
+	"github.com/hauberk/hauberk/edge/wire"
 	"github.com/hauberk/hauberk/internal/run"
 )
 
@@ -42,7 +43,7 @@ func (s *session) edgeCommand() *cobra.Command {
   hauberk edge import < keepalived.conf`,
 	}
 	f := c.PersistentFlags()
-	f.StringVar(&s.dataDir, "data-dir", edge.DefaultDataDir, "data directory of the edge")
+	f.StringVar(&s.dataDir, "data-dir", wire.DefaultDataDir, "data directory of the edge")
 	f.BoolVar(&s.json, "json", false, "print one JSON object per line")
 	f.BoolVar(&s.noColor, "no-color", os.Getenv("NO_COLOR") != "", "no colours even on a terminal ($NO_COLOR)")
 	c.AddCommand(
@@ -105,7 +106,7 @@ func (e *edgeSession) ask(ctx context.Context, method, path string, body, into a
 }
 
 func (e *edgeSession) open(ctx context.Context, method, path string, body any) (io.ReadCloser, error) {
-	socket := edge.SocketPath(e.dataDir)
+	socket := wire.SocketPath(e.dataDir)
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}}}
@@ -138,7 +139,7 @@ func (e *edgeSession) open(ctx context.Context, method, path string, body any) (
 }
 
 func (e *edgeSession) status(ctx context.Context, p *printer) error {
-	var s edge.Status
+	var s wire.Status
 	if err := e.ask(ctx, "GET", "/status", nil, &s); err != nil {
 		return err
 	}
@@ -176,7 +177,7 @@ func (e *edgeSession) status(ctx context.Context, p *printer) error {
 var notDrops = []string{"forwarded", "passed", "answered"}
 
 func (e *edgeSession) drops(ctx context.Context, p *printer) error {
-	var s edge.Status
+	var s wire.Status
 	if err := e.ask(ctx, "GET", "/status", nil, &s); err != nil {
 		return err
 	}
@@ -194,8 +195,8 @@ func (e *edgeSession) drops(ctx context.Context, p *printer) error {
 	return p.table(t)
 }
 
-func (e *edgeSession) readVIPs(ctx context.Context) ([]edge.VIPStatus, error) {
-	var vips []edge.VIPStatus
+func (e *edgeSession) readVIPs(ctx context.Context) ([]wire.VIPStatus, error) {
+	var vips []wire.VIPStatus
 	return vips, e.ask(ctx, "GET", "/vips", nil, &vips)
 }
 
@@ -243,7 +244,7 @@ func (e *edgeSession) vips(ctx context.Context, p *printer) error {
 	return p.table(t)
 }
 
-func traffic(t edge.Traffic) []string {
+func traffic(t wire.Traffic) []string {
 	out := []string{}
 	for _, n := range []uint64{t.Flows, t.PacketsIn, t.PacketsOut} {
 		out = append(out, strconv.FormatUint(n, 10))
@@ -296,7 +297,7 @@ func (e *edgeSession) sessions() *cobra.Command {
 			t := &table{head: []string{"PROTO", "EXPIRES", "STATE", "CLIENT", "SERVICE", "LOCAL", "BACKEND", "VIP"}}
 			read := json.NewDecoder(stream)
 			for n := 0; limit == 0 || n < limit; n++ {
-				var s edge.SessionStatus
+				var s wire.SessionStatus
 				if err := read.Decode(&s); errors.Is(err, io.EOF) {
 					break
 				} else if err != nil {
@@ -367,8 +368,8 @@ type rate struct {
 	BitsOut    float64 `json:"bits_out_per_second"`
 }
 
-func (e *edgeSession) rates(p *printer, before, now []edge.VIPStatus, span time.Duration) error {
-	was := map[string]edge.Traffic{}
+func (e *edgeSession) rates(p *printer, before, now []wire.VIPStatus, span time.Duration) error {
+	was := map[string]wire.Traffic{}
 	for _, v := range before {
 		was[v.Name] = v.Traffic
 	}
@@ -406,12 +407,12 @@ func (e *edgeSession) rates(p *printer, before, now []edge.VIPStatus, span time.
 }
 
 func (e *edgeSession) drain() *cobra.Command {
-	var r edge.DrainRequest
+	var r wire.DrainRequest
 	c := &cobra.Command{
 		Use: "drain BACKEND", Short: "Send a backend no new flows; those it has live on", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			r.Backend = args[0]
-			var answer edge.DrainAnswer
+			var answer wire.DrainAnswer
 			if err := e.ask(c.Context(), "POST", "/drain", r, &answer); err != nil {
 				return err
 			}
@@ -465,7 +466,7 @@ counterpart is told on standard error, each with its line; the exit code is 1 th
 				defer f.Close()
 				in = f
 			}
-			text, notes, err := edge.Import(in)
+			text, notes, err := importer.Read(in)
 			if err != nil {
 				return err
 			}
@@ -473,7 +474,7 @@ counterpart is told on standard error, each with its line; the exit code is 1 th
 				return err
 			}
 			for _, n := range notes {
-				fmt.Fprintln(c.ErrOrStderr(), clean(n))
+				fmt.Fprintln(c.ErrOrStderr(), clean(n.String()))
 			}
 			if len(notes) > 0 {
 				return fmt.Errorf("%d lines have no counterpart", len(notes))

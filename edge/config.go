@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/hauberk/hauberk/edge/internal/health"
 	"github.com/hauberk/hauberk/edge/internal/plane"
 	"github.com/hauberk/hauberk/edge/internal/sched"
+	"github.com/hauberk/hauberk/edge/wire"
 	"github.com/hauberk/hauberk/internal/conf"
 )
 
@@ -130,14 +130,11 @@ const (
 	maxNameLength = 128
 )
 
-// DefaultDataDir is where root keeps the edge's state.
-const DefaultDataDir = "/var/lib/hauberk-edge"
-
 // DefaultConfig balances nothing: it has no VIPs.
 func DefaultConfig() Config {
 	o := plane.DefaultOptions()
 	return Config{
-		DataDir: DefaultDataDir, PinDir: "/sys/fs/bpf/hauberk-edge", MTU: o.MTU, KeepAttached: true,
+		DataDir: wire.DefaultDataDir, PinDir: "/sys/fs/bpf/hauberk-edge", MTU: o.MTU, KeepAttached: true,
 		Tables: Tables{Sessions: o.Slots, Flows: o.Flows, VIPs: o.VIPs, Backends: o.Backends, Entries: o.Entries},
 	}
 }
@@ -275,9 +272,6 @@ func (c *Config) options() plane.Options {
 		Slots: c.Tables.Sessions, Flows: c.Tables.Flows, VIPs: c.Tables.VIPs, Backends: c.Tables.Backends, Entries: c.Tables.Entries,
 	}
 }
-
-// SocketPath is where the edge with that data directory answers.
-func SocketPath(dataDir string) string { return filepath.Join(dataDir, "run", "edge.sock") }
 
 // Proto is TCP or UDP, by its IP protocol number.
 type Proto uint8

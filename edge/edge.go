@@ -39,6 +39,7 @@ type dataPlane interface {
 	Backend(id uint32) (plane.Counter, error)
 	Sessions(func(plane.Session) bool)
 	References() map[uint32]int
+	Packets(context.Context, plane.Filter, func(plane.Sample)) error
 	Native(name string) bool
 	Close(keep bool)
 }
@@ -52,6 +53,7 @@ type Edge struct {
 	speaker *bgp.Speaker  // nil: no BGP
 	wake    chan struct{} // something changed: plan again
 	reload  chan chan error
+	reader  sync.Mutex // of packets: the data plane has one
 
 	mu       sync.Mutex // guards what follows
 	cfg      Config

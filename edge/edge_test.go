@@ -21,6 +21,7 @@ import (
 
 	"github.com/hauberk/hauberk/edge/internal/health"
 	"github.com/hauberk/hauberk/edge/internal/plane"
+	"github.com/hauberk/hauberk/edge/wire"
 )
 
 // twin is a data plane that only remembers.
@@ -59,6 +60,11 @@ func (p *twin) References() map[uint32]int {
 		out[id] = n
 	}
 	return out
+}
+func (p *twin) Packets(ctx context.Context, want plane.Filter, f func(plane.Sample)) error {
+	f(plane.Sample{Reason: plane.TableFull, VIP: want.VIP, Length: 99, Data: []byte{1, 2}, Time: time.Unix(5, 0)})
+	<-ctx.Done()
+	return nil
 }
 func (p *twin) Close(bool) { p.closed = true }
 
@@ -245,15 +251,15 @@ func TestSocket(t *testing.T) {
 		}
 		return answer.StatusCode
 	}
-	var s Status
+	var s wire.Status
 	if code := ask("GET", "/status", "", &s); code != 200 || s.VIPs != 1 || s.Serving != 1 || s.Backends != 2 || s.Up != 2 || s.Sessions != 4 || s.Packets["forwarded"] != 7 {
 		t.Errorf("status %d: %+v", code, s)
 	}
-	var one SessionStatus
+	var one wire.SessionStatus
 	if ask("GET", "/sessions?vip=web", "", &one); one.Client != "192.0.2.1:999" || one.VIP != "web" || one.State != "established" {
 		t.Errorf("session: %+v", one)
 	}
-	var drained DrainAnswer
+	var drained wire.DrainAnswer
 	if code := ask("POST", "/drain", `{"backend": "one"}`, &drained); code != 200 || len(drained.Backends) != 1 || drained.Backends[0].State != "draining" {
 		t.Errorf("drain %d: %+v", code, drained)
 	}
@@ -275,8 +281,30 @@ func TestSocket(t *testing.T) {
 	if code := ask("POST", "/reload", "", &failed); code != 422 {
 		t.Errorf("a reload without a file: %d", code)
 	}
+	// Packets: one reader, until it goes.
+	ctx, leave := context.WithCancel(t.Context())
+	r, err := http.NewRequestWithContext(ctx, "GET", server.URL+"/packets?vip=web", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sample wire.Packet
+	if err := json.NewDecoder(stream.Body).Decode(&sample); err != nil || sample.Reason != "table-full" || sample.VIP != "web" || len(sample.Data) != 2 || sample.Length != 99 {
+		t.Errorf("packet: %+v, %v", sample, err)
+	}
+	if code := ask("GET", "/packets", "", &failed); code != 422 || !strings.Contains(failed["error"], "another") {
+		t.Errorf("a second reader: %d %v", code, failed)
+	}
+	if code := ask("GET", "/packets?vip=nobody", "", &failed); code != 404 {
+		t.Errorf("packets of nobody: %d %v", code, failed)
+	}
+	leave()
+	stream.Body.Close()
 	// The socket itself.
-	conn, err := net.Dial("unix", SocketPath(dir))
+	conn, err := net.Dial("unix", wire.SocketPath(dir))
 	if err != nil {
 		t.Fatal(err)
 	}

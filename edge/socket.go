@@ -4,16 +4,25 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
+	"github.com/hauberk/hauberk/edge/internal/plane"
+	"github.com/hauberk/hauberk/edge/wire"
 	"github.com/hauberk/hauberk/internal/sock"
 )
 
 // errNoBackend says that a request names what is not there.
 var errNoBackend = errors.New("no backend is called")
+
+var (
+	errNoVIP = errors.New("no VIP is called")
+	errBusy  = errors.New("another capture is running, and the data plane has one reader")
+)
 
 // maxRequest bounds the body of a request, in bytes.
 const maxRequest = 64 << 10
@@ -21,7 +30,7 @@ const maxRequest = 64 << 10
 // serve answers on the status socket: HTTP over <data_dir>/run/edge.sock,
 // mode 0600. Without the socket the edge balances on.
 func (e *Edge) serve(ctx context.Context) error {
-	l, err := sock.Listen(ctx, SocketPath(e.cfg.DataDir))
+	l, err := sock.Listen(ctx, wire.SocketPath(e.cfg.DataDir))
 	if err != nil {
 		e.deps.Log.Error("no status socket", "cause", err)
 		return nil
@@ -51,8 +60,9 @@ func (e *Edge) handler() http.Handler {
 	m.HandleFunc("GET /status", answer(func(*http.Request) (any, error) { return e.Status() }))
 	m.HandleFunc("GET /vips", answer(func(*http.Request) (any, error) { return e.VIPs() }))
 	m.HandleFunc("GET /sessions", e.streamSessions)
+	m.HandleFunc("GET /packets", e.streamPackets)
 	m.HandleFunc("POST /drain", answer(func(r *http.Request) (any, error) {
-		var d DrainRequest
+		var d wire.DrainRequest
 		if err := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxRequest)).Decode(&d); err != nil {
 			return nil, err
 		}
@@ -68,16 +78,67 @@ func (e *Edge) handler() http.Handler {
 func answer(f func(*http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v, err := f(r)
-		w.Header().Set("Content-Type", "application/json")
 		if err != nil {
-			status := http.StatusUnprocessableEntity
-			if errors.Is(err, errNoBackend) {
-				status = http.StatusNotFound
-			}
-			w.WriteHeader(status)
-			v = map[string]string{"error": err.Error()}
+			refuse(w, err)
+			return
 		}
+		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(v) // an error here is the reader's going away
+	}
+}
+
+func refuse(w http.ResponseWriter, err error) {
+	status := http.StatusUnprocessableEntity
+	if errors.Is(err, errNoBackend) || errors.Is(err, errNoVIP) {
+		status = http.StatusNotFound
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(map[string]string{"error": err.Error()}) // as above
+}
+
+// streamPackets writes one packet a line until the reader goes: those that
+// were dropped, or with ?all= all of them; ?vip= chooses one VIP's.
+func (e *Edge) streamPackets(w http.ResponseWriter, r *http.Request) {
+	names := e.names()
+	filter := plane.Filter{All: r.URL.Query().Has("all")}
+	if name := r.URL.Query().Get("vip"); name != "" {
+		for id, n := range names {
+			if n == name {
+				filter.VIP = id
+			}
+		}
+		if filter.VIP == 0 {
+			refuse(w, fmt.Errorf("%w %q", errNoVIP, name))
+			return
+		}
+	}
+	if !e.reader.TryLock() {
+		refuse(w, errBusy)
+		return
+	}
+	defer e.reader.Unlock()
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	ctx, stop := context.WithCancel(r.Context())
+	defer stop()
+	out, flush := json.NewEncoder(w), http.NewResponseController(w)
+	interfaces := map[int]string{}
+	err := e.plane.Packets(ctx, filter, func(s plane.Sample) {
+		name, known := interfaces[s.Interface]
+		if !known {
+			name = strconv.Itoa(s.Interface)
+			if i, err := net.InterfaceByIndex(s.Interface); err == nil {
+				name = i.Name
+			}
+			interfaces[s.Interface] = name
+		}
+		p := wire.Packet{Time: s.Time, Reason: s.Reason.String(), VIP: names[s.VIP], Interface: name, Length: s.Length, Data: s.Data}
+		if errors.Join(out.Encode(p), flush.Flush()) != nil {
+			stop() // the reader is gone
+		}
+	})
+	if err != nil {
+		e.deps.Log.Warn("packets not shown", "cause", err)
 	}
 }
 
@@ -85,5 +146,5 @@ func answer(f func(*http.Request) (any, error)) http.HandlerFunc {
 func (e *Edge) streamSessions(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	out := json.NewEncoder(w)
-	e.Sessions(r.URL.Query().Get("vip"), func(s SessionStatus) bool { return out.Encode(s) == nil && r.Context().Err() == nil })
+	e.Sessions(r.URL.Query().Get("vip"), func(s wire.SessionStatus) bool { return out.Encode(s) == nil && r.Context().Err() == nil })
 }

@@ -10,10 +10,11 @@ import (
 
 	"github.com/hauberk/hauberk/edge/internal/health"
 	"github.com/hauberk/hauberk/edge/internal/plane"
+	"github.com/hauberk/hauberk/edge/wire"
 )
 
 // Status returns where the edge stands now.
-func (e *Edge) Status() (*Status, error) {
+func (e *Edge) Status() (*wire.Status, error) {
 	vips, err := e.VIPs()
 	if err != nil {
 		return nil, err
@@ -24,7 +25,7 @@ func (e *Edge) Status() (*Status, error) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s := &Status{
+	s := &wire.Status{
 		Version: e.deps.Version, PID: os.Getpid(), Since: e.began.UTC(), ConfigAt: e.configAt.UTC(), Error: e.failed,
 		VIPs: len(e.cfg.VIPs), Slots: e.cfg.Tables.Sessions, Packets: map[string]uint64{},
 	}
@@ -37,7 +38,7 @@ func (e *Edge) Status() (*Status, error) {
 		}
 	}
 	for _, name := range e.cfg.Interfaces {
-		s.Interfaces = append(s.Interfaces, InterfaceStatus{name, e.plane.Native(name)})
+		s.Interfaces = append(s.Interfaces, wire.InterfaceStatus{Name: name, Native: e.plane.Native(name)})
 	}
 	for reason, n := range totals {
 		s.Packets[plane.Reason(reason).String()] = n
@@ -59,17 +60,17 @@ func (e *Edge) Status() (*Status, error) {
 }
 
 // VIPs returns all VIPs with their backends.
-func (e *Edge) VIPs() ([]VIPStatus, error) {
+func (e *Edge) VIPs() ([]wire.VIPStatus, error) {
 	sessions := e.plane.References()
 	known := e.checker.Of()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	k := e.known
 	k.health, k.sessions = known, sessions
-	out := make([]VIPStatus, 0, len(e.cfg.VIPs))
+	out := make([]wire.VIPStatus, 0, len(e.cfg.VIPs))
 	for i := range e.cfg.VIPs {
 		v := &e.cfg.VIPs[i]
-		s := VIPStatus{
+		s := wire.VIPStatus{
 			Name: v.Name, Proto: v.Proto.String(), Address: v.Address.String(), Ports: v.Ports.String(), Mode: v.Mode.String(),
 			Scheduler: v.Scheduler.String(), State: e.word(v),
 		}
@@ -110,15 +111,15 @@ func (e *Edge) word(v *VIP) string {
 	return "down"
 }
 
-func trafficOf(c plane.Counter) Traffic {
-	return Traffic{Flows: c.Flows, PacketsIn: c.PacketsIn, PacketsOut: c.PacketsOut, BytesIn: c.BytesIn, BytesOut: c.BytesOut}
+func trafficOf(c plane.Counter) wire.Traffic {
+	return wire.Traffic{Flows: c.Flows, PacketsIn: c.PacketsIn, PacketsOut: c.PacketsOut, BytesIn: c.BytesIn, BytesOut: c.BytesOut}
 }
 
-func (e *Edge) backendStatus(v *VIP, b *Backend, k *known) (BackendStatus, error) {
+func (e *Edge) backendStatus(v *VIP, b *Backend, k *known) (wire.BackendStatus, error) {
 	key := v.backendKey(b)
 	entry := e.ids.Backends[key]
 	judged, h := e.planner.judge(v, b, e.ids, k), k.health[key]
-	s := BackendStatus{
+	s := wire.BackendStatus{
 		VIP: v.Name, Name: b.Name, Address: netip.AddrPortFrom(b.Address, b.Port).String(), Weight: b.weight(), Sorry: b == v.Sorry,
 		Effective: float64(judged.weight) / sixteenths, Sessions: k.sessions[entry.ID],
 		Since: h.Since.UTC(), Error: h.Error, Probes: h.Probes, Failures: h.Failures,
@@ -149,8 +150,8 @@ func (e *Edge) backendStatus(v *VIP, b *Backend, k *known) (BackendStatus, error
 }
 
 // goneOf are the backends of a VIP that only their sessions keep.
-func (e *Edge) goneOf(v *VIP, sessions map[uint32]int) ([]BackendStatus, error) {
-	var out []BackendStatus
+func (e *Edge) goneOf(v *VIP, sessions map[uint32]int) ([]wire.BackendStatus, error) {
+	var out []wire.BackendStatus
 	for _, b := range e.ids.Backends {
 		if !b.Gone || b.VIP != v.key() || sessions[b.ID] == 0 {
 			continue
@@ -159,38 +160,44 @@ func (e *Edge) goneOf(v *VIP, sessions map[uint32]int) ([]BackendStatus, error) 
 		if err != nil {
 			return nil, fmt.Errorf("read counters of %s: %w", b.To, err)
 		}
-		out = append(out, BackendStatus{
+		out = append(out, wire.BackendStatus{
 			VIP: v.Name, Name: b.To.String(), Address: b.To.String(), State: "gone", Sessions: sessions[b.ID], Traffic: trafficOf(c),
 		})
 	}
-	slices.SortFunc(out, func(a, b BackendStatus) int { return strings.Compare(a.Address, b.Address) })
+	slices.SortFunc(out, func(a, b wire.BackendStatus) int { return strings.Compare(a.Address, b.Address) })
 	return out, nil
 }
 
 // Sessions calls f with every live session of a VIP (empty: of all) until it
 // returns false.
-func (e *Edge) Sessions(vip string, f func(SessionStatus) bool) {
-	e.mu.Lock()
-	names := map[uint32]string{}
-	for i := range e.cfg.VIPs {
-		v := &e.cfg.VIPs[i]
-		names[e.ids.VIPs[v.key()].ID] = v.Name
-	}
-	e.mu.Unlock()
+func (e *Edge) Sessions(vip string, f func(wire.SessionStatus) bool) {
+	names := e.names()
 	e.plane.Sessions(func(s plane.Session) bool {
 		if vip != "" && names[s.VIP] != vip {
 			return true
 		}
-		return f(SessionStatus{
+		return f(wire.SessionStatus{
 			Proto: Proto(s.Proto).String(), State: s.Phase.String(), Client: s.Client.String(), Service: s.Service.String(),
 			Local: s.Local.String(), Backend: s.Server.String(), VIP: names[s.VIP], Idle: s.Idle.Seconds(), Left: s.Left.Seconds(),
 		})
 	})
 }
 
+// names are those of the VIPs by their ids.
+func (e *Edge) names() map[uint32]string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	names := map[uint32]string{}
+	for i := range e.cfg.VIPs {
+		v := &e.cfg.VIPs[i]
+		names[e.ids.VIPs[v.key()].ID] = v.Name
+	}
+	return names
+}
+
 // Drain empties backends: they get no new flows and keep those they have. It
 // outlives the process, and ends with Undo.
-func (e *Edge) Drain(r DrainRequest) (*DrainAnswer, error) {
+func (e *Edge) Drain(r wire.DrainRequest) (*wire.DrainAnswer, error) {
 	answer, err := e.mark(r)
 	if err != nil {
 		return nil, err
@@ -199,11 +206,11 @@ func (e *Edge) Drain(r DrainRequest) (*DrainAnswer, error) {
 	return answer, nil
 }
 
-func (e *Edge) mark(r DrainRequest) (*DrainAnswer, error) {
+func (e *Edge) mark(r wire.DrainRequest) (*wire.DrainAnswer, error) {
 	k := known{health: e.checker.Of(), sessions: e.plane.References()}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	answer := &DrainAnswer{}
+	answer := &wire.DrainAnswer{}
 	k.now = e.known.now
 	for i := range e.cfg.VIPs {
 		v := &e.cfg.VIPs[i]

@@ -1,9 +1,17 @@
-package edge
+// Package wire is what is said over the edge's status socket, as JSON:
+// docs/formats/edge-config.md lists the requests. It links nothing of the edge.
+package wire
 
-import "time"
+import (
+	"path/filepath"
+	"time"
+)
 
-// What the status socket answers, as JSON; docs/formats/edge-config.md
-// lists the requests.
+// DefaultDataDir is where root keeps the edge's state.
+const DefaultDataDir = "/var/lib/hauberk-edge"
+
+// SocketPath is where the edge with that data directory answers.
+func SocketPath(dataDir string) string { return filepath.Join(dataDir, "run", "edge.sock") }
 
 // Status is the edge in one object.
 type Status struct {
@@ -97,4 +105,14 @@ type DrainRequest struct {
 // DrainAnswer is the backends it concerned.
 type DrainAnswer struct {
 	Backends []BackendStatus `json:"backends"`
+}
+
+// Packet is one packet as the data plane saw it.
+type Packet struct {
+	Time      time.Time `json:"time"`
+	Reason    string    `json:"reason"` // what became of it
+	VIP       string    `json:"vip,omitempty"`
+	Interface string    `json:"interface"`
+	Length    int       `json:"length"` // of the frame, in bytes
+	Data      []byte    `json:"data"`   // its first bytes
 }
