@@ -63,7 +63,8 @@ type pipeline struct {
 	dropped           map[string]uint64 // By reason.
 	because           string            // Why a policy drops the packet, "" if none does.
 	exceptions        exceptions
-	dropping          *eve.AlertInfo // Of the first rule that drops the packet.
+	events            [decode.Events]uint64 // What is wrong with packets and streams.
+	dropping          *eve.AlertInfo        // Of the first rule that drops the packet.
 }
 
 // besideChunk is how many are made at a time.
@@ -342,11 +343,14 @@ func (pl *pipeline) anomalies(p *decode.Packet, f *flow.Flow) {
 	if p.Events.Empty() {
 		return
 	}
+	var list [8]decode.Event
+	for _, ev := range p.Events.Append(list[:0]) {
+		pl.events[ev]++
+	}
 	for _, l := range pl.out.eve {
 		if !l.wants("anomaly") {
 			continue
 		}
-		var list [8]decode.Event
 		for _, ev := range p.Events.Append(list[:0]) {
 			if ev.Stream() && l.anomaly.stream || !ev.Stream() && l.anomaly.decode {
 				l.encoder.Anomaly(p, f, ev, pl.link)
@@ -386,7 +390,12 @@ func (pl *pipeline) StreamData(f *flow.Flow, dir flow.Dir, offset uint64, data [
 	} else if !w.add(pl.raw, data) {
 		pl.rawLost += uint64(len(data))
 	}
-	pl.session(f).Data(app.Dir(dir), offset, data, pl.now)
+	s := pl.session(f)
+	before := s.Protocol()
+	s.Data(app.Dir(dir), offset, data, pl.now)
+	if p := s.Protocol(); p != before && p != nil && p.Deep {
+		pl.tracker.Deepen(f)
+	}
 }
 
 // StreamGap implements stream.Sink.
@@ -438,6 +447,7 @@ func (pl *pipeline) flowEnds(f *flow.Flow, reason flow.Reason) {
 		b.raw[d].forget(pl.raw, 0)
 	}
 	*b = beside{}
+	pl.keep(pl.out.drain()) // Many flows may end at once.
 }
 
 // inspectRest judges the end of a stream as a packet of the flow would have it.

@@ -24,6 +24,8 @@ type settings struct {
 	streamChecksums bool
 	// pcapChecksums is auto, yes or no: whether checksums of a capture count.
 	pcapChecksums string
+	// eventCounts: statistics have what is wrong with packets (stats.decoder-events).
+	eventCounts bool
 	// bypass: flows that a parser says are not worth following are not (stream.bypass).
 	bypass bool
 	// policies are what becomes of what cannot be followed as it should be.
@@ -67,6 +69,7 @@ func readSettings(tree *yamlconf.Tree) (settings, error) {
 	r.teredo(&s.decode)
 	r.flow(&s.flow)
 	r.stream(&s.stream)
+	s.eventCounts = tree.Bool("stats.decoder-events", true)
 	s.bypass = tree.Bool("stream.bypass", false)
 	wantHashes(tree, &s.files)
 	s.streamChecksums = tree.Bool("stream.checksum-validation", true)

@@ -24,6 +24,13 @@ func (pl *pipeline) counters() []eve.Counter {
 		add("capture.kernel_packets", pl.kernelPackets)
 		add("capture.kernel_drops", pl.kernelDrops)
 	}
+	if pl.settings.eventCounts {
+		for ev, n := range &pl.events {
+			if name, ok := strings.CutPrefix(decode.Event(ev).String(), "decoder."); ok {
+				add("decoder.event."+name, n)
+			}
+		}
+	}
 	f := &pl.flows.Counters
 	add("flow.total", f.Total)
 	add("flow.active", f.Active)

@@ -181,7 +181,7 @@ func (r *resolver) selectBuffer(o *Option) {
 	if r.sticky >= 0 && len(r.chains[r.sticky].Steps) == 0 && r.chains[r.sticky].Buffer != o.Buffer {
 		r.failAt(r.opened, "buffer is selected but nothing is matched in it")
 	}
-	if r.sticky >= 0 && r.chains[r.sticky].Buffer == BufBase64 {
+	if r.sticky >= 0 && r.chains[r.sticky].Buffer == BufBase64 && o.Buffer != BufPayload {
 		r.failAt(o, "no buffer can be selected after base64_data")
 		return
 	}

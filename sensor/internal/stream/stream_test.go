@@ -287,6 +287,18 @@ func TestOverlaps(t *testing.T) {
 	}
 }
 
+// TestRegions: pieces that wait with gaps between them are counted.
+func TestRegions(t *testing.T) {
+	w := newWorld(t, nil)
+	w.handshake()
+	for _, at := range []int{10, 20, 30, 11} { // The last closes no gap.
+		w.send(flow.ToServer, data(at, "x"))
+	}
+	if got := w.tracker.Regions(w.flows.Find(w.batch.Packets[0].Key)); got != [2]uint64{3, 1} {
+		t.Errorf("regions %v, want 3 and 1", got)
+	}
+}
+
 func TestGap(t *testing.T) {
 	w := newWorld(t, nil)
 	w.handshake()
