@@ -50,8 +50,7 @@ func (s *session) edgeCommand() *cobra.Command {
 		e.watched("status", "Show the edge: interfaces, sessions, packets by what became of them", e.status),
 		e.watched("vips", "List the VIPs as ipvsadm does", e.vips),
 		e.watched("backends", "List the backends with their health, weight and sessions", e.backends),
-		e.watched("drops", "Count the packets that were dropped, by reason", e.drops),
-		e.sessions(), e.top(), e.drain(), e.reload(), e.importer(),
+		e.dropsCommand(), e.capture(), e.sessions(), e.top(), e.drain(), e.reload(), e.importer(),
 	)
 	return c
 }

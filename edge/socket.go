@@ -122,6 +122,9 @@ func (e *Edge) streamPackets(w http.ResponseWriter, r *http.Request) {
 	ctx, stop := context.WithCancel(r.Context())
 	defer stop()
 	out, flush := json.NewEncoder(w), http.NewResponseController(w)
+	if flush.Flush() != nil { // the reader waits for the head of the answer
+		return
+	}
 	interfaces := map[int]string{}
 	err := e.plane.Packets(ctx, filter, func(s plane.Sample) {
 		name, known := interfaces[s.Interface]
