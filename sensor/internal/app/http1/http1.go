@@ -9,12 +9,9 @@ package http1
 
 import (
 	"bytes"
-	"strconv"
-	"strings"
 
 	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/sensor/internal/app/file"
-	"github.com/hauberk/hauberk/sensor/internal/jsonw"
 	"github.com/hauberk/hauberk/suricata"
 	"github.com/hauberk/hauberk/suricata/match"
 )
@@ -85,7 +82,7 @@ var Protocol = &app.Protocol{
 		{Buffer: suricata.BufFileName, Dir: app.ToClient, Step: bodyBegun},
 	},
 	Events: events,
-	Logs:   []app.Log{{Type: "http", Step: [2]uint8{complete, complete}, Append: appendLog}},
+	Logs:   []app.Log{{Type: "http", Step: [2]uint8{complete, complete}, Append: appendLog, Options: readOptions}},
 }
 
 func signatures() (list []app.Signature) {
@@ -249,68 +246,4 @@ func (t *tx) host() []byte {
 		h = uriHost(t.uri)
 	}
 	return hostName(h)
-}
-
-// appendLog writes the member http of an event.
-func appendLog(w *jsonw.Writer, x app.Tx, _ any) {
-	t := x.(*tx)
-	w.Object("http")
-	if h := t.host(); len(h) > 0 {
-		w.Printable("hostname", h)
-		if raw := t.request.value("host"); len(raw) > len(h) {
-			if _, port, ok := strings.Cut(string(raw[len(h):]), ":"); ok {
-				if n, err := strconv.ParseUint(strings.TrimSpace(port), 10, 16); err == nil {
-					w.Uint("http_port", n)
-				}
-			}
-		}
-	}
-	text := func(key string, v []byte) {
-		if v != nil {
-			w.Printable(key, v)
-		}
-	}
-	if len(t.uri) > 0 {
-		text("url", t.uri)
-	}
-	text("http_user_agent", t.request.value("user-agent"))
-	if v := t.response.value("content-type"); v != nil {
-		if i := bytes.IndexByte(v, ';'); i >= 0 {
-			v = v[:i]
-		}
-		text("http_content_type", v)
-	}
-	if v := t.response.value("content-range"); v != nil {
-		contentRange(w, v)
-	}
-	text("http_refer", t.request.value("referer"))
-	if len(t.method) > 0 {
-		text("http_method", t.method)
-	}
-	if len(t.request.protocol) > 0 {
-		text("protocol", t.request.protocol)
-	}
-	if n, err := strconv.ParseUint(string(t.status), 10, 16); err == nil {
-		w.Uint("status", n)
-		if n >= 300 && n < 400 {
-			text("redirect", t.response.value("location"))
-		}
-	}
-	w.Uint("length", t.response.bodySize)
-	w.Close()
-}
-
-// contentRange writes what a Content-Range header says (RFC 9110 section 14.4).
-func contentRange(w *jsonw.Writer, v []byte) {
-	w.Object("content_range")
-	w.Printable("raw", v)
-	_, spec, _ := strings.Cut(string(v), " ")
-	span, size, _ := strings.Cut(spec, "/")
-	from, to, _ := strings.Cut(span, "-")
-	for _, part := range []struct{ key, text string }{{"start", from}, {"end", to}, {"size", size}} {
-		if n, err := strconv.ParseUint(strings.TrimSpace(part.text), 10, 63); err == nil {
-			w.Uint(part.key, n)
-		}
-	}
-	w.Close()
 }

@@ -116,3 +116,27 @@ func TestUpgrade(t *testing.T) {
 		t.Error(log)
 	}
 }
+
+func TestOptions(t *testing.T) {
+	talk := apptest.New(Protocol, 80, nil)
+	talk.Client("GET / HTTP/1.1\r\nHost: a\r\nX-A: b\r\n\r\n")
+	talk.Server("HTTP/1.1 200 ok\r\nContent-Length: 2\r\nDate: now\r\n\r\nhi")
+	const basic = `{"http":{"hostname":"a","url":"/"`
+	for _, c := range []struct {
+		settings map[string]string
+		want     string
+	}{
+		{nil, basic + "}}"},
+		{map[string]string{"extended": "yes"}, basic + `,"http_method":"GET","protocol":"HTTP/1.1","status":200,"length":2}}`},
+		{map[string]string{"dump-all-headers": "request"}, basic + `,"request_headers":[{"name":"Host","value":"a"},{"name":"X-A","value":"b"}]}}`},
+		{map[string]string{"custom": "x_a date"}, basic + `,"request_headers":[{"name":"X-A","value":"b"}],"response_headers":[{"name":"Date","value":"now"}]}}`},
+	} {
+		o, err := readOptions(func(key string) (string, bool) { v, ok := c.settings[key]; return v, ok })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := apptest.Log(talk.Session.Txs()[0], 0, o); got != c.want {
+			t.Errorf("%v: %s", c.settings, got)
+		}
+	}
+}
