@@ -85,6 +85,9 @@ type Protocol struct {
 	// Off: it is recognised only where suricata.yaml has it on.
 	Off bool
 
+	// Deep: its connections are followed beyond stream.reassembly.depth.
+	Deep bool
+
 	// ClientFirst: its server says nothing before the client has. A flow in which
 	// it does is not followed.
 	ClientFirst bool

@@ -54,7 +54,7 @@ func (t *Tracker) add(f *flow.Flow, dir flow.Dir, h *half, p *decode.Packet, seq
 		p.Events.Add(decode.EvStreamReassemblyInsertInvalid)
 		return false
 	}
-	if depth := t.cfg.Depth; depth > 0 && offset+uint64(len(data)) > depth {
+	if depth := t.cfg.Depth; depth > 0 && !h.deep && offset+uint64(len(data)) > depth {
 		p.Events.Add(decode.EvStreamReassemblyDepthReached)
 		if offset >= depth {
 			t.finishAtDepth(f, dir, h)

@@ -106,6 +106,7 @@ type half struct {
 	stopped            bool // Nothing more is put in order.
 	zwp                bool // A probe of a shut window was sent.
 	begun              bool // base is set.
+	deep               bool // Config.Depth does not end it.
 
 	delivered uint64 // Offset up to which the sink has the bytes.
 	acked     uint64 // Offset up to which the receiver has them.
@@ -226,6 +227,13 @@ func (t *Tracker) Swap(f *flow.Flow) {
 func (t *Tracker) Stop(f *flow.Flow, dir flow.Dir) {
 	if s := t.session(f); s != nil {
 		s.half[dir].stopped = true
+	}
+}
+
+// Deepen has a connection put in order beyond Config.Depth.
+func (t *Tracker) Deepen(f *flow.Flow) {
+	if s := t.session(f); s != nil {
+		s.half[0].deep, s.half[1].deep = true, true
 	}
 }
 

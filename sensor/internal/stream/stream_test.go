@@ -322,6 +322,14 @@ func TestDepthAndMemory(t *testing.T) {
 	if got := w.send(flow.ToServer, data(6, "gh")); !slices.Contains(got, "reassembly_depth_reached") || string(w.bytes[0]) != "abcd" || !w.ended[0] {
 		t.Errorf("%v: %q, ended %v", got, w.bytes[0], w.ended)
 	}
+	deep := newWorld(t, func(c *Config) { c.Depth = 4 })
+	deep.handshake()
+	deep.tracker.Deepen(deep.flows.Find(deep.batch.Packets[0].Key))
+	deep.send(flow.ToServer, data(0, "abcdef"))
+	deep.send(flow.ToClient, ack(6))
+	if string(deep.bytes[0]) != "abcdef" || deep.ended[0] {
+		t.Errorf("beyond the depth: %q, ended %v", deep.bytes[0], deep.ended)
+	}
 	small := newWorld(t, func(c *Config) { c.Memory = 0 })
 	small.handshake()
 	if got := small.send(flow.ToServer, data(0, "abc")); !slices.Contains(got, "reassembly_insert_memcap") {

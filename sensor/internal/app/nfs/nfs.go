@@ -42,6 +42,7 @@ const (
 var Protocol = &app.Protocol{
 	Name: "nfs", Transport: app.TCP | app.UDP, Ports: []uint16{2049},
 	Probe: probe,
+	Deep:  true,
 	New: func(c *app.Context) app.Parser {
 		return &parser{ctx: c, calls: map[uint32]*call{}, names: map[string][]byte{}}
 	},

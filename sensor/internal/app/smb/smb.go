@@ -63,7 +63,7 @@ const (
 
 // Protocol is SMB.
 var Protocol = &app.Protocol{
-	Name: "smb", Transport: app.TCP, Probe: probe,
+	Name: "smb", Transport: app.TCP, Probe: probe, Deep: true,
 	New:      func(c *app.Context) app.Parser { return newParser(c) },
 	Progress: [2][]string{{"request_started", "request_complete"}, {"response_started", "response_complete"}},
 	Buffers: []app.Extractor{
