@@ -46,7 +46,7 @@ node's own file and flags win over it, and its local safety bounds always do.`,
 
 // kindFlag adds --kind: whose configuration it is.
 func kindFlag(c *cobra.Command) *string {
-	return c.Flags().String("kind", "agent", "kind of node: agent")
+	return c.Flags().String("kind", "agent", "kind of node: agent or sensor")
 }
 
 func configPath(kind, scope string) string {

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"runtime"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -125,35 +126,53 @@ func (o *options) read(stdout, stderr io.Writer) error {
 func (o *options) watch(stdout, stderr io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	member, err := join(o.nodeDir, stderr)
+	if err != nil {
+		return err
+	}
+	if member != nil && !o.config.NoDetection {
+		o.config.Rules = append(o.config.Rules, member.rules)
+	}
 	live, err := sensor.OpenLive(o.config, problems(stdout, stderr))
 	if err != nil {
 		return err
 	}
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR2)
-	defer signal.Stop(signals)
-	go func() { // Ends with the process.
-		for s := range signals {
-			if s == syscall.SIGHUP {
-				live.Reopen()
-				continue
-			}
-			if n, err := live.Reload(); err != nil {
-				fmt.Fprintln(stderr, "Error:", err)
-			} else {
-				fmt.Fprintf(stderr, "Notice: rules reloaded, %d are applied\n", n)
-			}
+	var one sync.Mutex
+	reload := func() error {
+		one.Lock()
+		defer one.Unlock()
+		n, err := live.Reload()
+		if err == nil {
+			fmt.Fprintf(stderr, "Notice: rules reloaded, %d are applied\n", n)
 		}
-	}()
-	leave, err := join(o.nodeDir, live, stderr)
-	if err != nil {
 		return err
+	}
+	defer obey(live, reload, stderr)()
+	leave := func() error { return nil }
+	if member != nil {
+		leave = member.start(live, reload)
 	}
 	fmt.Fprintf(stderr, "Notice: watching %s; Ctrl-C ends it\n", o.config.Interface)
 	sum, err := live.Run(ctx)
 	err = errors.Join(err, leave())
 	fmt.Fprintf(stderr, "Notice: %d rules; %d packets, %d bytes, %d dropped by the kernel; %d alerts\n", sum.Rules, sum.Packets, sum.Bytes, sum.Dropped, sum.Alerts)
 	return err
+}
+
+// obey follows SIGHUP (new logs) and SIGUSR2 (rules again) until done is called.
+func obey(live *sensor.Live, reload func() error, stderr io.Writer) (done func()) {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR2)
+	go func() { // Ends with the process.
+		for s := range signals {
+			if s == syscall.SIGHUP {
+				live.Reopen()
+			} else if err := reload(); err != nil {
+				fmt.Fprintln(stderr, "Error:", err)
+			}
+		}
+	}()
+	return func() { signal.Stop(signals) }
 }
 
 // listKeywords prints those that a rule may use, in the original's form.

@@ -32,6 +32,7 @@ import (
 	"github.com/hauberk/hauberk/internal/notify"
 	"github.com/hauberk/hauberk/internal/obs"
 	"github.com/hauberk/hauberk/internal/run"
+	netsensor "github.com/hauberk/hauberk/sensor"
 	"github.com/hauberk/hauberk/store"
 )
 
@@ -213,7 +214,7 @@ func (s *server) connect(ctx context.Context, names []string) error {
 	}
 	if slices.Contains(names, "detect") || slices.Contains(names, "api") {
 		s.admin, err = control.OpenAdmin(ctx, s.config.Gateway, control.AdminDeps{
-			CheckConfig: map[string]func([]byte) error{"agent": agent.CheckCentral},
+			CheckConfig: map[string]func([]byte) error{"agent": agent.CheckCentral, "sensor": netsensor.CheckCentral},
 			Log:         s.log, Metrics: s.metrics,
 		})
 		if err != nil {

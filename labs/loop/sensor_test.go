@@ -102,6 +102,9 @@ func TestSensorLoop(t *testing.T) {
 		}
 	}()
 	a, err := p.AwaitAlert(ctx, func(a Alert) bool { return a.RuleID == "suricata:1:77" })
+	if err == nil {
+		err = centralRule(ctx, p, dir)
+	}
 	enough()
 	<-done
 	if err != nil {
@@ -110,4 +113,18 @@ func TestSensorLoop(t *testing.T) {
 	if a.Severity != "high" || !strings.Contains(a.Raw, "GET 10.77.0.1/dropper.sh") {
 		t.Errorf("alert %s", a.Raw)
 	}
+}
+
+// centralRule gives the sensor a rule from the centre, and waits for its alert.
+func centralRule(ctx context.Context, p *Platform, dir string) error {
+	file := filepath.Join(dir, "central.yaml")
+	text := "rules: |\n  alert http any any -> any any (msg:\"TEST of the centre\"; http.uri; content:\"/dropper.sh\"; sid:78;)\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return err
+	}
+	if _, err := p.CLI(ctx, "config", "put", "wire", "--kind", "sensor", "--file", file, "-m", "test"); err != nil {
+		return err
+	}
+	_, err := p.AwaitAlert(ctx, func(a Alert) bool { return a.RuleID == "suricata:1:78" })
+	return err
 }
