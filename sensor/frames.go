@@ -25,6 +25,19 @@ func (pl *pipeline) wantFrames() {
 	})
 }
 
+// ofFrame is the transaction a frame belongs to, nil if none is there.
+func (b *beside) ofFrame(x *app.LiveFrame) app.Tx {
+	if x == nil || !x.HasTx {
+		return nil
+	}
+	for _, tx := range b.app.Txs() {
+		if tx.Common().ID == x.Tx {
+			return tx
+		}
+	}
+	return nil
+}
+
 // frames judges and logs the frames of a packet's flow in its direction. It
 // says whether a rule drops the packet.
 func (pl *pipeline) frames(in *detect.Packet, b *beside, pseudo bool) (dropped bool) {

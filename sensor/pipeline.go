@@ -315,6 +315,9 @@ func (pl *pipeline) alert(in *detect.Packet, a *detect.Alert, of subject, pseudo
 	if in.Flow != nil {
 		b := pl.of(in.Flow)
 		b.appInfo(&info.FlowInfo)
+		if of.tx == nil {
+			of.tx = b.ofFrame(of.frame)
+		}
 		if of.tx != nil {
 			info.AppendTx = members(of.tx)
 			info.Files = of.tx.Common().Files[in.Dir]
