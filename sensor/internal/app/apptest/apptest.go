@@ -112,6 +112,7 @@ const maxValues = 1 << 16
 func Fuzz(f *testing.F, p *app.Protocol, port uint16) {
 	f.Fuzz(func(t *testing.T, client, server, again []byte, piece uint16) {
 		talk := New(p, port, nil)
+		talk.Session.Expected(app.Expectation{Proto: p.Name}) // Whatever it looks like.
 		talk.Piece = int(piece)
 		talk.Client(string(client))
 		talk.Server(string(server))
