@@ -63,7 +63,7 @@ func download(t *testing.T, path string) {
 }
 
 const eveYAML = yaml + `outputs:
-  - eve-log: {types: [alert, http, files, flow, stats, anomaly]}
+  - eve-log: {types: [alert, http: {extended: yes}, files, flow, stats, anomaly]}
   - fast: {}
   - stats: {}
 `
