@@ -98,7 +98,8 @@ func bench(rounds int, dir string) error {
 		ours, theirs string
 		goal         float64
 	}{
-		{"echo-callback", "echo-kernel", 6}, {"echo-packetconn", "echo-kernel", 0}, {"dns-miekg-stack", "dns-miekg-kernel", 3},
+		// The goals are those of the spike; for net.PacketConn, which has none, the one against batches of recvmmsg.
+		{"echo-callback", "echo-kernel", 6}, {"echo-packetconn", "echo-kernel", 4.5}, {"dns-miekg-stack", "dns-miekg-kernel", 3},
 		{"dns-decoy", "dns-miekg-kernel", 9}, {"dns-decoy", "dns-nsd", 5},
 	} {
 		a, b := by[g.ours], by[g.theirs]
@@ -111,10 +112,8 @@ func bench(rounds int, dir string) error {
 		}
 		f := perf.Figure{
 			Name: a.label, Value: perf.Median(a.rates), Unit: "answers/CPU s", Peer: b.label, PeerValue: perf.Median(b.rates),
-			Note: fmt.Sprintf("veth, native XDP, copy mode; median of the rounds' ratios x%.2f", perf.Median(ratios)),
-		}
-		if g.goal > 0 {
-			f.Target, f.Reached = fmt.Sprintf("x%g", g.goal), perf.Median(ratios) >= g.goal
+			Ratio: perf.Median(ratios), Note: "veth, native XDP, copy mode; the ratio is the median of the rounds'",
+			Target: fmt.Sprintf("x%g", g.goal), Reached: perf.Median(ratios) >= g.goal,
 		}
 		report.Add(f)
 	}

@@ -68,7 +68,8 @@ const (
 	headroom   = 256
 	// longest is what the kernel makes of several segments of one connection (GRO) before generic XDP sees them.
 	longest   = 1<<16 + 18
-	maxPieces = 18 // Chunks of one packet, as the kernel has it (MAX_SKB_FRAGS + 1).
+	maxSent   = 128 // Packets a call may send; the kernel's own bound is 32.
+	maxPieces = 18  // Chunks of one packet, as the kernel has it (MAX_SKB_FRAGS + 1).
 	// heap marks the handle of a frame whose memory is not shared: one of several chunks.
 	heap = uint64(1) << 63
 )
@@ -147,6 +148,8 @@ func (p *Port) open(ifindex int) (err error) {
 	if err = p.poll(); err != nil {
 		return err
 	}
+	// In copy mode one call sends up to so many packets (Linux 6.17); where there is no such option the kernel has its own bound.
+	_ = unix.SetsockoptInt(p.fd, unix.SOL_XDP, unix.XDP_MAX_TX_SKB_BUDGET, maxSent)
 	p.refill()
 	// The program comes first: a driver grows the queue's buffers for it, and what finds no socket goes to the kernel.
 	if p.filter, err = filter.XDP(ifindex, p.cfg.Mode, p.cfg.Rules); err != nil {

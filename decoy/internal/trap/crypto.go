@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/md5"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -73,7 +74,7 @@ func ssh(t *Trap, w *watched, s *Session) error {
 	}
 	c.AddHostKey(t.secrets.host)
 	_, _, _, err := xssh.NewServerConn(w, c)
-	s.Client, s.HASSH = hassh(w.kept)
+	s.Client, s.HASSH = hassh(w.seen())
 	if errors.As(err, new(*xssh.ServerAuthError)) {
 		err = nil // As it should be.
 	}
@@ -111,8 +112,7 @@ func secure(t *Trap, w *watched, s *Session) error {
 		return err
 	}
 	first := inner.peek(wait, time.Now().Add(t.limits.Time))
-	w.kept = nil // The words, not the cipher.
-	defer func() { w.kept = inner.kept }()
+	defer func() { w.show(inner.seen()) }() // The words, not the cipher.
 	if isHTTP(first) {
 		s.Service = "https"
 		return web(t, inner, s)
@@ -130,12 +130,12 @@ func (t *Trap) handshake(w *watched, s *Session) (*watched, error) {
 		},
 	})
 	err := c.Handshake()
-	at := 0
-	if s.Service == "rdp" { // The connection request came before.
-		at = int(binary.BigEndian.Uint16(append(w.kept, 0, 0, 0, 0)[2:]))
+	hello := w.seen()
+	if s.Service == "rdp" && len(hello) >= 4 { // The connection request came before.
+		hello = hello[min(int(binary.BigEndian.Uint16(hello[2:])), len(hello)):]
 	}
-	s.JA3 = ja3(w.kept[min(at, len(w.kept)):])
-	return &watched{Conn: c, left: t.limits.Bytes, keep: w.keep, sum: w.sum}, err
+	s.JA3 = ja3(hello)
+	return &watched{Conn: c, left: t.limits.Bytes, keep: w.keep, sum: sha256.New()}, err
 }
 
 // ja3 is the MD5 of what a client's hello offers: version, ciphers, extensions, groups, point formats, without the values

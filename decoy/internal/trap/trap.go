@@ -7,6 +7,7 @@ package trap
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -184,6 +185,8 @@ func (t *Trap) converse(w *watched, s *Session) (err error) {
 
 // tell fills in what was seen on the wire.
 func (w *watched) tell(s *Session, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	s.Received, s.Sent = w.in, w.out
 	s.Transcript, s.Cut = printable(w.kept), w.in > int64(len(w.kept))
 	if w.in > 0 {
@@ -223,12 +226,34 @@ var errLimit = errors.New("limit of bytes reached")
 // watched is a connection that keeps and bounds what passes.
 type watched struct {
 	net.Conn
-	pushed  []byte // Looked at, to be read again.
+	pushed []byte // Looked at, to be read again.
+	keep   int
+
+	mu      sync.Mutex // SSH reads on for a moment when its session is over.
 	left    int64
 	in, out int64
-	keep    int
 	kept    []byte
 	sum     hash.Hash
+}
+
+func (w *watched) remaining() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.left
+}
+
+// seen is what has been kept of what the client said.
+func (w *watched) seen() []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return bytes.Clone(w.kept)
+}
+
+// show makes other bytes the transcript.
+func (w *watched) show(b []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.kept = b
 }
 
 // Read reads, within the limit.
@@ -238,10 +263,13 @@ func (w *watched) Read(b []byte) (int, error) {
 		w.pushed = w.pushed[n:]
 		return n, nil
 	}
-	if w.left <= 0 {
+	left := w.remaining()
+	if left <= 0 {
 		return 0, errLimit
 	}
-	n, err := w.Conn.Read(b[:min(int64(len(b)), w.left)])
+	n, err := w.Conn.Read(b[:min(int64(len(b)), left)])
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.in += int64(n)
 	w.left -= int64(n)
 	w.sum.Write(b[:n])
@@ -251,10 +279,12 @@ func (w *watched) Read(b []byte) (int, error) {
 
 // Write writes, within the limit.
 func (w *watched) Write(b []byte) (int, error) {
-	if w.left < int64(len(b)) {
+	if w.remaining() < int64(len(b)) {
 		return 0, errLimit
 	}
 	n, err := w.Conn.Write(b)
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.out += int64(n)
 	w.left -= int64(n)
 	return n, err
