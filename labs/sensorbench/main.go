@@ -71,12 +71,15 @@ func (b *bench) run(out string) error {
 		return err
 	}
 	defer os.RemoveAll(b.work)
-	r := &perf.Report{Area: "sensor", Command: "make bench-sensor"}
+	r := &perf.Report{Area: "sensor", Command: "make bench-sensor", Lessons: lessons}
 	ours, theirs, err := b.race()
 	if err != nil {
 		return err
 	}
 	report(r, ours, theirs, float64(b.small)/float64(b.large), b.sums)
+	if err := b.attacked(r, ours); err != nil {
+		return err
+	}
 	if err := flowTable(r); err != nil {
 		return err
 	}
