@@ -324,6 +324,9 @@ func attachTo(index int, root *ebpf.Program, generic bool) (link.Link, bool, err
 // Balancer is the program in the balancer's slot, for a harness to call.
 func (p *Plane) Balancer() *ebpf.Program { return p.objects.Programs["balance"] }
 
+// Renewed reports whether Open took over tables an earlier process had left.
+func (p *Plane) Renewed() bool { return p.renewed }
+
 // Native reports whether the driver of an interface runs the program itself.
 func (p *Plane) Native(name string) bool { return p.native[name] }
 

@@ -31,9 +31,11 @@ const (
 )
 
 // newRunner opens a plane whose neighbours are all known to the kernel.
-func newRunner(t testing.TB, s *State) *runner {
+func newRunner(t testing.TB, s *State) *runner { return newSizedRunner(t, s, smallOptions()) }
+
+func newSizedRunner(t testing.TB, s *State, o Options) *runner {
 	l := newLab(t)
-	r := &runner{l: l, p: l.open(smallOptions()), ifindex: map[string]int{}, macs: map[string]net.HardwareAddr{}}
+	r := &runner{l: l, p: l.open(o), ifindex: map[string]int{}, macs: map[string]net.HardwareAddr{}}
 	for addr, dev := range map[string]string{
 		"10.0.1.2": "toc", "10.0.2.2": "tos", "10.0.2.3": "tos",
 		"fd00:1::2": "toc", "fd00:2::2": "tos", "fd00:2::3": "tos",
@@ -62,8 +64,7 @@ func newRunner(t testing.TB, s *State) *runner {
 func (r *runner) run(from string, frame []byte) (uint32, []byte, error) {
 	out := make([]byte, len(frame)+256)
 	o := ebpf.RunOptions{Data: frame, DataOut: out, Context: xdpMD{DataEnd: uint32(len(frame)), Ingress: uint32(r.ifindex[from])}, Repeat: 1}
-	// The root program is in the kernel's XDP dispatcher because it is
-	// attached; a run of any other waits for two RCU grace periods.
+	// As the interface calls it: the slots in their order.
 	ret, err := r.p.objects.Programs["root"].Run(&o)
 	return ret, o.DataOut, err
 }
