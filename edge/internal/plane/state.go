@@ -282,6 +282,12 @@ func (v *VIP) validate(report func(string, ...any)) {
 	if v.Client != NoClientInfo && v.Proto != protoTCP {
 		report("%s: the client's address can be told over TCP only", v)
 	}
+	if v.Client != NoClientInfo && v.Mode == FullNAT && v.Proto == protoTCP {
+		report("%s: this plane does not tell the client's address yet", v)
+	}
+	if v.OnePacket && (v.Mode == FullNAT || v.Proto != protoUDP) {
+		report("%s: one-packet scheduling is for UDP through DR and tunnels", v)
+	}
 	if int(v.SourceBits) > v.Addr.BitLen() {
 		report("%s: a prefix of %d bits", v, v.SourceBits)
 	}
@@ -305,6 +311,9 @@ func (s *State) validateBlocks(o Options, report func(string, ...any)) {
 		case p.Addr().BitLen()-p.Bits() > 16:
 			report("local block %s: at most 65,536 addresses", p)
 		}
+	}
+	if len(s.SNAT.Inside) > 0 {
+		report("this plane does not do source NAT yet")
 	}
 	if len(s.SNAT.Inside) > MaxInside {
 		report("%d inside prefixes, at most %d", len(s.SNAT.Inside), MaxInside)
