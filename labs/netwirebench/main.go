@@ -132,8 +132,13 @@ func measure(s *server) (rate float64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	dir, err := os.MkdirTemp("", "netwirebench")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
 	cmd := exec.Command("taskset", "-c", "0", self)
-	cmd.Env = append(os.Environ(), role+"="+s.name, "GOMAXPROCS=1")
+	cmd.Env = append(os.Environ(), role+"="+s.name, "GOMAXPROCS=1", "TMPDIR="+dir)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {

@@ -1,8 +1,11 @@
 package xdp
 
 import (
+	"bufio"
 	"errors"
+	"fmt"
 	"net/netip"
+	"os"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -139,6 +142,47 @@ func TestDetach(t *testing.T) {
 		if attached() {
 			t.Fatal("a program after close")
 		}
+	})
+}
+
+// TestKilled kills a process that has the interface: nothing of it stays.
+func TestKilled(t *testing.T) {
+	porttest.InNamespace(t, func(t *testing.T) {
+		if os.Getenv("XDP_VICTIM") != "" {
+			open(t, config(nil))
+			fmt.Println("opened")
+			select {}
+		}
+		porttest.Veth(t, "near", "far", "1500")
+		victim := exec.Command("/proc/self/exe", "-test.run=^TestKilled$")
+		victim.Env = append(os.Environ(), "XDP_VICTIM=yes")
+		out, err := victim.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := victim.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := bufio.NewReader(out).ReadString('\n'); line != "opened\n" {
+			t.Errorf("victim: %q %v", line, err)
+		}
+		if err := victim.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = victim.Wait()                                // It was killed.
+		for end := time.Now().Add(10 * time.Second); ; { // The kernel lets go a moment later.
+			link, err := exec.Command("ip", "link", "show", "near").CombinedOutput()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(string(link), "xdp") {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("left behind: %s", link)
+			}
+		}
+		open(t, config(nil))
 	})
 }
 
