@@ -234,7 +234,7 @@ func (r *Report) rules(patterns []string, vars netset.Vars) {
 	}
 	defer func() {
 		if slices.ContainsFunc(r.compiled, r.noStore) {
-			r.add(false, "detect", errors.New(`One or more rule(s) depends on the file-store output log which is not enabled. Enable the output "file-store"`))
+			r.Problems = append(r.Problems, Problem{Part: "detect", Text: `One or more rule(s) depends on the file-store output log which is not enabled. Enable the output "file-store"`})
 		}
 	}()
 	compiler := suricata.NewCompiler(vars)
