@@ -3,7 +3,7 @@
 #ifndef HAUBERK_EDGE_ECHO_H
 #define HAUBERK_EDGE_ECHO_H
 
-#include "report.h"
+#include "reset.h"
 
 enum { ECHO4 = 8, ECHO4_REPLY = 0, ECHO6 = 128, ECHO6_REPLY = 129 };
 
@@ -21,12 +21,8 @@ static inline_always bool is_echo(void *data, void *end, u8 family, const struct
 static inline_always int answer_echo(struct xdp_md *ctx, void *data, u8 family, const struct packet *p)
 {
 	struct icmp *icmp = transport_of(data, family);
-	struct eth *eth = data;
-	u8 mac[6];
 
-	__builtin_memcpy(mac, eth->dst, 6);
-	__builtin_memcpy(eth->dst, eth->src, 6);
-	__builtin_memcpy(eth->src, mac, 6);
+	swap_macs(data);
 	u16 old = icmp->type;
 	icmp->type = family == 4 ? ECHO4_REPLY : ECHO6_REPLY;
 	icmp->check = changed(icmp->check, (u16)~old + icmp->type);

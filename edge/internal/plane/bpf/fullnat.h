@@ -10,6 +10,7 @@
 #include "hops.h"
 #include "open.h"
 #include "options.h"
+#include "reset.h"
 
 enum { PORT_BASE = 32768, PORTS_PER_LOCAL = 32768 };
 
@@ -182,8 +183,10 @@ static inline_always int fullnat_forward(struct xdp_md *ctx, void *data, void *e
 		return XDP_ABORTED;
 	struct address server = b->addr, local = local_address(set, family, o.slot);
 	u32 backend = s->backend, shift = s->shift, time_shift = s->time_shift;
-	if (b->state == DOWN)
-		return drop(ctx, BACKEND_DOWN, vip);
+	if (b->state == DOWN) {
+		int dropped = drop(ctx, BACKEND_DOWN, vip);
+		return p->proto == PROTO_TCP ? reset_from(ctx, data, end, family, p) : dropped;
+	}
 	if (!is_key(s, &o.key) || s->generation != generation || generation & 1)
 		return drop(ctx, RACED, vip);
 	const struct hop *h = toward_backend(ctx, backend, &server, family, o.now);
