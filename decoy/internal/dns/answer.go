@@ -379,11 +379,15 @@ func (m *message) cut(out []byte, start int) []byte {
 	return out
 }
 
-// tcpTime is how long a client may be silent on a connection (RFC 7766 asks for seconds).
-const tcpTime = 10 * time.Second
+// Bounds of TCP: how long a client may be silent (RFC 7766 asks for seconds), and how many may be there.
+const (
+	tcpTime  = 10 * time.Second
+	maxConns = 1024
+)
 
-// ServeTCP answers on connections until the listener ends.
+// ServeTCP answers on connections until the listener ends; those above the bound are closed at once.
 func ServeTCP(l net.Listener, z *Zones) error {
+	places := make(chan struct{}, maxConns)
 	for {
 		c, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -392,9 +396,16 @@ func ServeTCP(l net.Listener, z *Zones) error {
 		if err != nil {
 			return fmt.Errorf("serve names: %w", err)
 		}
+		select {
+		case places <- struct{}{}:
+		default:
+			_ = c.Close()
+			continue
+		}
 		go func() { // It ends by its deadline at the latest, or with the stack.
+			defer func() { <-places }()
 			defer c.Close()
-			_ = serveConn(c, z)
+			_ = serveConn(c, z) // How a stranger's connection ended is nobody's concern.
 		}()
 	}
 }

@@ -2,6 +2,7 @@ package dns
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -173,6 +174,37 @@ func TestRate(t *testing.T) {
 	}
 	if r.Answer(nil, b, netip.MustParseAddr("198.51.100.1"), 1e9) == nil || r.Answer(nil, b, netip.MustParseAddr("203.0.113.1"), 0) == nil {
 		t.Error("another second or prefix was not answered")
+	}
+}
+
+// TestTCP asks twice on one connection, for what no datagram holds.
+func TestTCP(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- ServeTCP(l, zones(t)) }()
+	c, err := mdns.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for range 2 {
+		q := new(mdns.Msg)
+		q.SetQuestion("big.example.test.", mdns.TypeTXT)
+		if err := c.WriteMsg(q); err != nil {
+			t.Fatal(err)
+		}
+		if m, err := c.ReadMsg(); err != nil || m.Truncated || len(m.Answer) != 1 {
+			t.Fatalf("%v %v", m, err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 
