@@ -42,6 +42,7 @@ type Plane struct {
 	backends table[bpfBackend]
 	sessions table[bpfSession]
 	tags     table[bpfTagSet]
+	affinity table[bpfAffinitySet]
 	journal  table[uint64]
 	locals   table[bpfLocalState]
 
@@ -205,6 +206,8 @@ func (p *Plane) mapTables() error {
 	p.sessions, e = mapTable[bpfSession](p.maps["sessions"])
 	try(e)
 	p.tags, e = mapTable[bpfTagSet](p.maps["tags"])
+	try(e)
+	p.affinity, e = mapTable[bpfAffinitySet](p.maps["affinities"])
 	try(e)
 	p.journal, e = mapTable[uint64](p.maps["journal"])
 	try(e)
@@ -378,6 +381,7 @@ func (p *Plane) Close(keep bool) {
 	p.backends.unmap()
 	p.sessions.unmap()
 	p.tags.unmap()
+	p.affinity.unmap()
 	p.journal.unmap()
 	p.locals.unmap()
 }

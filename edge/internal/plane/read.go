@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -106,8 +107,8 @@ func nth(base netip.Addr, n uint32) netip.Addr {
 	return a
 }
 
-// References counts live sessions by backend id: an id that is in it must
-// not be given to another backend.
+// References counts live sessions, and flows of DR and tunnels, by backend
+// id: an id that is in it must not be given to another backend.
 func (p *Plane) References() map[uint32]int {
 	out := map[uint32]int{}
 	now := atomic.LoadUint32(&p.clocks.rows[0].Now)
@@ -116,5 +117,25 @@ func (p *Plane) References() map[uint32]int {
 			out[uint32(row.Backend)]++
 		}
 	}
+	longest := p.longestTimeout()
+	for i := range p.affinity.rows {
+		for j := range p.affinity.rows[i].Entry {
+			// bpf/tunnel.h: tag 24 bits, backend 16, seen 24 in units of 512 ms
+			entry := atomic.LoadUint64(&p.affinity.rows[i].Entry[j])
+			if silent := (now>>9 - uint32(entry)) & 0xffffff; entry != 0 && silent <= longest>>9 {
+				out[uint32(entry>>24)&0xffff]++
+			}
+		}
+	}
 	return out
+}
+
+// longestTimeout is how long any VIP remembers a silent flow, in milliseconds.
+func (p *Plane) longestTimeout() uint32 {
+	half := int(atomic.LoadUint32(&p.control().Active) & 1)
+	longest := uint32(0)
+	for _, v := range p.vips.rows[half*p.options.VIPs : (half+1)*p.options.VIPs] {
+		longest = max(longest, slices.Max(v.Timeout[:]))
+	}
+	return longest
 }

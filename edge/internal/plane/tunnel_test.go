@@ -47,6 +47,9 @@ func TestTunnelsAgainstModel(t *testing.T) {
 		}
 		return nil
 	})
+	if refs := r.p.References(); refs[1] == 0 || refs[2] == 0 || refs[3] == 0 || refs[4] == 0 {
+		t.Errorf("backends are referred to so often: %v", refs)
+	}
 	used := map[netip.Addr]bool{}
 	for _, to := range chosen {
 		used[to] = true
