@@ -107,7 +107,7 @@ func (b *bench) prepare() error {
 		if err != nil {
 			return err
 		}
-		b.sums = append(b.sums, strings.TrimPrefix(strings.TrimSpace(line), b.work+"/"))
+		b.sums = append(b.sums, strings.TrimPrefix(strings.Join(strings.Fields(line), " "), b.work+"/"))
 	}
 	if err := b.copyRules(); err != nil {
 		return err

@@ -34,7 +34,7 @@ func report(r *perf.Report, ours, theirs *sensor, share float64, sums []string) 
 	load := median(ours.empty, cpuOf)
 	r.Add(perf.Figure{Name: "loading all rules, with start and end", Value: load, Unit: "s CPU", Peer: theirs.name, PeerValue: median(theirs.empty, cpuOf), Target: "<= 1/10", Reached: load <= median(theirs.empty, cpuOf)/10})
 	event := ours.perEvent(share)
-	r.Add(perf.Figure{Name: "one EVE event", Value: event, Unit: "us", Peer: theirs.name, PeerValue: theirs.perEvent(share), Target: "< 1", Reached: event < 1})
+	r.Add(perf.Figure{Name: "one EVE event", Value: event, Unit: "us", Peer: theirs.name, PeerValue: theirs.perEvent(share), Target: "< 1", Reached: event > 0 && event < 1, Note: "a difference of two runs: below 0 is noise"})
 }
 
 // flowTable adds the figures of the benchmark in sensor/internal/flow.
