@@ -84,7 +84,7 @@ func TestBomb(t *testing.T) {
 	for _, kind := range []string{"gzip", "br", "lzma"} {
 		budget := Budget(1 << 24)
 		d := New([]byte(kind), 2, &budget)
-		if n := len(undo(d, pack(t, kind, make([]byte, 8<<20)), 1000)); n > maxPlain || !d.Cut() {
+		if n := len(undo(d, pack(t, kind, make([]byte, 2<<20)), 1000)); n > maxPlain || !d.Cut() {
 			t.Errorf("%s: %d bytes", kind, n)
 		}
 	}
