@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/hauberk/hauberk/suricata"
+	"github.com/hauberk/hauberk/suricata/match"
 )
 
 // Queue is the transactions of a flow that are not yet judged and logged,
@@ -81,3 +82,18 @@ func Extractors(dir Dir, step uint8, buffers ...suricata.Buffer) (list []Extract
 	}
 	return list
 }
+
+// OneStep is the progress of transactions that are complete or not.
+var OneStep = [2][]string{{"request_started", "request_complete"}, {"response_started", "response_complete"}}
+
+// Opaque is a transaction that rules cannot look into. Embedded, it leaves a
+// protocol to say what they can.
+type Opaque struct{ State }
+
+// Buffer implements Tx.
+func (*Opaque) Buffer(suricata.Buffer, Dir, int, *[]byte) (match.Buffer, bool) {
+	return match.Buffer{}, false
+}
+
+// Match implements Tx.
+func (*Opaque) Match(*suricata.Option, Dir) bool { return false }

@@ -151,6 +151,18 @@ func (w *Writer) Text(key string, b []byte) {
 	w.buf = appendString(w.buf, b)
 }
 
+// Texts writes a list of strings, if it has any.
+func (w *Writer) Texts(key string, list [][]byte) {
+	if len(list) == 0 {
+		return
+	}
+	w.Array(key)
+	for _, b := range list {
+		w.Text("", b)
+	}
+	w.Close()
+}
+
 // Member writes a string under a key that comes from the wire.
 func (w *Writer) Member(key, value []byte) {
 	w.key("")

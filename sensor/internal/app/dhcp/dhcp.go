@@ -10,7 +10,6 @@ import (
 	"github.com/hauberk/hauberk/sensor/internal/app/wire"
 	"github.com/hauberk/hauberk/sensor/internal/jsonw"
 	"github.com/hauberk/hauberk/suricata"
-	"github.com/hauberk/hauberk/suricata/match"
 )
 
 // The events that are raised, by their number in Protocol.Events.
@@ -25,7 +24,7 @@ const complete = 1
 var Protocol = &app.Protocol{
 	Name: "dhcp", Transport: app.UDP, Ports: []uint16{67, 68}, Probe: probe,
 	New:      func(c *app.Context) app.Parser { return &parser{ctx: c} },
-	Progress: [2][]string{{"request_started", "request_complete"}, {"response_started", "response_complete"}},
+	Progress: app.OneStep,
 	Events:   []string{truncatedOptions: "truncated_options", malformedOptions: "malformed_options"},
 	Logs:     []app.Log{{Type: "dhcp", ByPacket: true, Step: [2]uint8{complete, complete}, Append: appendLog, Wanted: wanted, Options: readOptions}},
 }
@@ -67,7 +66,7 @@ type option struct {
 
 // message is one of a client or a server.
 type message struct {
-	app.State
+	app.Opaque
 	op                           byte
 	id                           uint32
 	client, yours, server, relay [4]byte
@@ -138,11 +137,6 @@ func (m *message) kind() byte {
 		}
 	}
 	return 0
-}
-
-// Buffer implements app.Tx.
-func (*message) Buffer(suricata.Buffer, app.Dir, int, *[]byte) (match.Buffer, bool) {
-	return match.Buffer{}, false
 }
 
 // Match implements app.Tx.

@@ -12,8 +12,6 @@ import (
 
 	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/sensor/internal/jsonw"
-	"github.com/hauberk/hauberk/suricata"
-	"github.com/hauberk/hauberk/suricata/match"
 )
 
 const malformed app.EventID = 0
@@ -28,7 +26,7 @@ var Protocol = &app.Protocol{
 	Name: "bittorrent-dht", Transport: app.UDP,
 	Signatures: []app.Signature{{Dir: app.ToServer, Text: prefix, Depth: len(prefix)}, {Dir: app.ToClient, Text: prefix, Depth: len(prefix)}},
 	New:        func(c *app.Context) app.Parser { return &parser{ctx: c} },
-	Progress:   [2][]string{{"request_started", "request_complete"}, {"response_started", "response_complete"}},
+	Progress:   app.OneStep,
 	Events:     []string{malformed: "malformed_packet"},
 	Logs:       []app.Log{{Type: "bittorrent_dht", With: "bittorrent-dht", ByPacket: true, Step: [2]uint8{complete, complete}, Append: appendLog}},
 }
@@ -37,7 +35,7 @@ const maxTxs = 256
 
 // message is a query, an answer or an error.
 type message struct {
-	app.State
+	app.Opaque
 	kind byte // 'q', 'r', 'e'; 0: it makes no sense.
 	body value
 }
@@ -79,14 +77,6 @@ func valid(v *value) bool {
 	}
 	return false
 }
-
-// Buffer implements app.Tx.
-func (*message) Buffer(suricata.Buffer, app.Dir, int, *[]byte) (match.Buffer, bool) {
-	return match.Buffer{}, false
-}
-
-// Match implements app.Tx.
-func (*message) Match(*suricata.Option, app.Dir) bool { return false }
 
 // appendLog writes the member bittorrent_dht of an event.
 func appendLog(w *jsonw.Writer, x app.Tx, _ any) {

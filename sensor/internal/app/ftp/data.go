@@ -15,7 +15,7 @@ import (
 var Data = &app.Protocol{
 	Name: "ftp-data", Transport: app.TCP,
 	New:      func(c *app.Context) app.Parser { return newDataParser(c) },
-	Progress: [2][]string{{"request_started", "request_complete"}, {"response_started", "response_complete"}},
+	Progress: app.OneStep,
 	Buffers: slices.Concat(
 		app.Extractors(app.ToServer, 0, suricata.BufFileData, suricata.BufFileName),
 		app.Extractors(app.ToClient, 0, suricata.BufFileData, suricata.BufFileName)),

@@ -34,7 +34,7 @@ var Protocol = &app.Protocol{
 		{Dir: app.ToServer, Text: "PASS ", Fold: true, Depth: 5}, {Dir: app.ToServer, Text: "PORT ", Fold: true, Depth: 5},
 	},
 	New:      func(c *app.Context) app.Parser { return newParser(c) },
-	Progress: [2][]string{{"request_started", "request_complete"}, {"response_started", "response_complete"}},
+	Progress: app.OneStep,
 	Buffers: slices.Concat(
 		app.Extractors(app.ToServer, complete, suricata.BufFTPCommand, suricata.BufFTPCommandData),
 		app.Extractors(app.ToClient, complete, suricata.BufFTPReply, suricata.BufFTPCompletionCode)),

@@ -23,7 +23,7 @@ const complete = 1
 var Protocol = &app.Protocol{
 	Name: "ntp", Transport: app.UDP, Ports: []uint16{123}, Probe: probe,
 	New:      func(c *app.Context) app.Parser { return &parser{ctx: c} },
-	Progress: [2][]string{{"request_started", "request_complete"}, {"response_started", "response_complete"}},
+	Progress: app.OneStep,
 	Buffers: slices.Concat(app.Extractors(app.ToServer, complete, suricata.BufNTPReferenceID),
 		app.Extractors(app.ToClient, complete, suricata.BufNTPReferenceID)),
 	Events: []string{unsolicited: "unsolicited_response", malformed: "malformed_data"},

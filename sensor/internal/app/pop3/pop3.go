@@ -8,8 +8,6 @@ import (
 
 	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/sensor/internal/jsonw"
-	"github.com/hauberk/hauberk/suricata"
-	"github.com/hauberk/hauberk/suricata/match"
 )
 
 // The events that are raised, by their number in Protocol.Events.
@@ -27,7 +25,7 @@ const complete = 1
 var Protocol = &app.Protocol{
 	Name: "pop3", Transport: app.TCP, Ports: []uint16{110}, Probe: probe,
 	New:      func(c *app.Context) app.Parser { return &parser{ctx: c, max: c.Config.Number("pop3.max-tx", maxTxs)} },
-	Progress: [2][]string{{"request_started", "request_complete"}, {"response_started", "response_complete"}},
+	Progress: app.OneStep,
 	Events: []string{
 		tooManyTxs: "too_many_transactions", longRequest: "request_too_long", wrongArguments: "incorrect_argument_count",
 		unknownCommand: "unknown_command", longResponse: "response_too_long",
@@ -77,7 +75,7 @@ const (
 
 // tx is a command with its answer, or an answer to none.
 type tx struct {
-	app.State
+	app.Opaque
 	command   string // In capital letters; "": none.
 	word      []byte // As it was sent.
 	arguments [][]byte
@@ -266,14 +264,6 @@ func (p *parser) Free(x app.Tx) {
 
 // End implements app.Parser.
 func (p *parser) End() {}
-
-// Buffer implements app.Tx.
-func (*tx) Buffer(suricata.Buffer, app.Dir, int, *[]byte) (match.Buffer, bool) {
-	return match.Buffer{}, false
-}
-
-// Match implements app.Tx.
-func (*tx) Match(*suricata.Option, app.Dir) bool { return false }
 
 // appendLog writes the member pop3 of an event.
 func appendLog(w *jsonw.Writer, x app.Tx, _ any) {

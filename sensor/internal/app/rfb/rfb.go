@@ -28,7 +28,7 @@ var Protocol = &app.Protocol{
 	Name: "rfb", Transport: app.TCP,
 	Signatures: []app.Signature{{Dir: app.ToServer, Text: "RFB ", Depth: 4}, {Dir: app.ToClient, Text: "RFB ", Depth: 4}},
 	New:        func(c *app.Context) app.Parser { return &parser{ctx: c} },
-	Progress:   [2][]string{{"request_started", "request_complete"}, {"response_started", "response_complete"}},
+	Progress:   app.OneStep,
 	Buffers:    app.Extractors(app.ToClient, complete, suricata.BufRFBName),
 	Events: []string{
 		unimplementedSecurity: "unimplemented_security_type", unknownResult: "unknown_security_result", malformedMessage: "malformed_message",

@@ -188,7 +188,7 @@ func (d *Description) Append(w *jsonw.Writer) {
 	text(w, "email", d.Email)
 	text(w, "phone_number", d.Phone)
 	text(w, "connection_data", d.Session.Connection)
-	texts(w, "bandwidths", d.Session.Bandwidths)
+	w.Texts("bandwidths", d.Session.Bandwidths)
 	w.Array("time_descriptions")
 	for _, t := range d.Times {
 		w.Object("")
@@ -199,7 +199,7 @@ func (d *Description) Append(w *jsonw.Writer) {
 	w.Close()
 	text(w, "timezone", d.Zone)
 	text(w, "encryption_key", d.Session.Key)
-	texts(w, "attributes", d.Session.Attributes)
+	w.Texts("attributes", d.Session.Attributes)
 	if len(d.Streams) > 0 {
 		w.Array("media_descriptions")
 		for i := range d.Streams {
@@ -214,10 +214,10 @@ func (m *Media) append(w *jsonw.Writer) {
 	w.Object("")
 	text(w, "media", m.Media)
 	text(w, "media_info", m.Info)
-	texts(w, "bandwidths", m.Bandwidths)
+	w.Texts("bandwidths", m.Bandwidths)
 	text(w, "connection_data", m.Connection)
 	text(w, "encryption_key", m.Key)
-	texts(w, "attributes", m.Attributes)
+	w.Texts("attributes", m.Attributes)
 	w.Close()
 }
 
@@ -225,15 +225,4 @@ func text(w *jsonw.Writer, key string, v []byte) {
 	if v != nil {
 		w.Text(key, v)
 	}
-}
-
-func texts(w *jsonw.Writer, key string, list [][]byte) {
-	if len(list) == 0 {
-		return
-	}
-	w.Array(key)
-	for _, v := range list {
-		w.Text("", v)
-	}
-	w.Close()
 }

@@ -37,7 +37,7 @@ const complete = 1
 var Protocol = &app.Protocol{
 	Name: "sip", Transport: app.TCP | app.UDP, Signatures: signatures(),
 	New:      func(c *app.Context) app.Parser { return &parser{ctx: c} },
-	Progress: [2][]string{{"request_started", "request_complete"}, {"response_started", "response_complete"}},
+	Progress: app.OneStep,
 	Buffers: slices.Concat(
 		app.Extractors(app.ToServer, complete, suricata.BufSIPMethod, suricata.BufSIPURI, suricata.BufSIPRequestLine),
 		app.Extractors(app.ToClient, complete, suricata.BufSIPStatCode, suricata.BufSIPStatMsg, suricata.BufSIPResponseLine),
@@ -75,7 +75,7 @@ type header struct{ name, value []byte }
 
 // message is a request or a response.
 type message struct {
-	app.State
+	app.Opaque
 	response bool
 	line     []byte
 	words    [3][]byte // Method, URI, version; or version, code, reason.
@@ -268,9 +268,6 @@ func (m *message) buffer(b suricata.Buffer, i int) []byte {
 	}
 	return m.words[word]
 }
-
-// Match implements app.Tx.
-func (*message) Match(*suricata.Option, app.Dir) bool { return false }
 
 // appendLog writes the member sip of an event.
 func appendLog(w *jsonw.Writer, x app.Tx, _ any) {

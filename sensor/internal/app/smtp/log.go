@@ -68,7 +68,7 @@ func appendLog(w *jsonw.Writer, x app.Tx, opts any) {
 	if t.from != nil {
 		w.Text("mail_from", t.from)
 	}
-	texts(w, "rcpt_to", t.recipients)
+	w.Texts("rcpt_to", t.recipients)
 	w.Close()
 	if t.mail == nil {
 		return
@@ -77,13 +77,13 @@ func appendLog(w *jsonw.Writer, x app.Tx, opts any) {
 	if v := t.mail.Value("from"); v != nil {
 		w.Text("from", v)
 	}
-	texts(w, "to", split(t.mail.Value("to")))
-	texts(w, "cc", split(t.mail.Value("cc")))
+	w.Texts("to", split(t.mail.Value("to")))
+	w.Texts("cc", split(t.mail.Value("cc")))
 	w.String("status", "PARSE_DONE")
-	texts(w, "attachment", t.mail.Attachments)
+	w.Texts("attachment", t.mail.Attachments)
 	urls := slices.Clone(t.mail.URLs)
 	slices.Reverse(urls) // The last comes first, as in Suricata.
-	texts(w, "url", urls)
+	w.Texts("url", urls)
 	if o, ok := opts.(*options); ok {
 		t.logMore(w, o)
 	}
@@ -95,9 +95,9 @@ func (t *tx) logMore(w *jsonw.Writer, o *options) {
 		switch v := t.mail.Value(f.header); {
 		case v == nil:
 		case f.form == all:
-			texts(w, f.key, t.mail.Values(f.header))
+			w.Texts(f.key, t.mail.Values(f.header))
 		case f.form == commas:
-			texts(w, f.key, split(v))
+			w.Texts(f.key, split(v))
 		default:
 			w.Text(f.key, v)
 		}
@@ -109,18 +109,6 @@ func (t *tx) logMore(w *jsonw.Writer, o *options) {
 	if t.mail.BodyMD5 != nil && o.bodyMD5 {
 		w.Hex("body_md5", t.mail.BodyMD5)
 	}
-}
-
-// texts writes a list, if it has anything.
-func texts(w *jsonw.Writer, key string, list [][]byte) {
-	if len(list) == 0 {
-		return
-	}
-	w.Array(key)
-	for _, v := range list {
-		w.Text("", v)
-	}
-	w.Close()
 }
 
 // split takes a list of addresses apart, at the commas that are not in quotes.

@@ -122,7 +122,7 @@ const (
 
 // tx is a message, or what led to none.
 type tx struct {
-	app.State
+	app.Opaque
 	helo       []byte // Of the connection.
 	from       []byte
 	recipients [][]byte
@@ -206,9 +206,6 @@ func (t *tx) Buffer(b suricata.Buffer, _ app.Dir, i int, _ *[]byte) (match.Buffe
 	}
 	return one(t.mail.Value(headers[b]))
 }
-
-// Match implements app.Tx.
-func (*tx) Match(*suricata.Option, app.Dir) bool { return false }
 
 // readConfig reads what suricata.yaml says of messages.
 func readConfig(c *app.Config) (m mime.Config, raw, decode bool) {

@@ -27,7 +27,7 @@ const complete = 1
 var Protocol = &app.Protocol{
 	Name: "snmp", Transport: app.UDP, Ports: []uint16{161, 162}, Probe: probe,
 	New:      func(c *app.Context) app.Parser { return &parser{ctx: c} },
-	Progress: [2][]string{{"request_started", "request_complete"}, {"response_started", "response_complete"}},
+	Progress: app.OneStep,
 	Buffers: slices.Concat(app.Extractors(app.ToServer, complete, suricata.BufSNMPCommunity, suricata.BufSNMPUSM),
 		app.Extractors(app.ToClient, complete, suricata.BufSNMPCommunity, suricata.BufSNMPUSM)),
 	Events: []string{malformed: "malformed_data", unknownSecurity: "unknown_security_model", versionMismatch: "version_mismatch"},

@@ -10,8 +10,6 @@ import (
 	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/sensor/internal/app/wire"
 	"github.com/hauberk/hauberk/sensor/internal/jsonw"
-	"github.com/hauberk/hauberk/suricata"
-	"github.com/hauberk/hauberk/suricata/match"
 )
 
 const complete = 1
@@ -20,7 +18,7 @@ const complete = 1
 var Protocol = &app.Protocol{
 	Name: "tftp", Transport: app.UDP, Ports: []uint16{69}, Probe: probe,
 	New:      func(c *app.Context) app.Parser { return &parser{ctx: c} },
-	Progress: [2][]string{{"request_started", "request_complete"}, {"response_started", "response_complete"}},
+	Progress: app.OneStep,
 	Logs:     []app.Log{{Type: "tftp", ByPacket: true, Step: [2]uint8{complete, complete}, Append: appendLog}},
 }
 
@@ -38,7 +36,7 @@ func probe(_ app.Dir, b []byte) app.Verdict {
 
 // request asks for a file or offers one.
 type request struct {
-	app.State
+	app.Opaque
 	op   uint16
 	file []byte
 	mode string
@@ -74,14 +72,6 @@ func read(b []byte) (*request, bool) {
 	m.mode = strings.ToLower(string(mode))
 	return m, !r.Bad && m.op >= opRead && m.op <= opError && slices.Contains([]string{"netascii", "octet", "mail"}, m.mode)
 }
-
-// Buffer implements app.Tx.
-func (*request) Buffer(suricata.Buffer, app.Dir, int, *[]byte) (match.Buffer, bool) {
-	return match.Buffer{}, false
-}
-
-// Match implements app.Tx.
-func (*request) Match(*suricata.Option, app.Dir) bool { return false }
 
 // appendLog writes the member tftp of an event.
 func appendLog(w *jsonw.Writer, x app.Tx, _ any) {
