@@ -8,7 +8,6 @@ package dns
 
 import (
 	"encoding/binary"
-	"slices"
 
 	"github.com/hauberk/hauberk/sensor/internal/app"
 	"github.com/hauberk/hauberk/suricata"
@@ -103,9 +102,8 @@ func probeMessage(_ app.Dir, data []byte) app.Verdict {
 const maxTxs = 500
 
 type parser struct {
-	ctx  *app.Context
-	txs  []app.Tx
-	next uint64
+	app.Queue
+	ctx *app.Context
 }
 
 // Parse implements app.Parser.
@@ -131,16 +129,10 @@ func (p *parser) Parse(in *app.Input) (consumed, need int) {
 }
 
 func (p *parser) message(dir app.Dir, data []byte) {
-	if len(p.txs) >= maxTxs {
-		p.ctx.Hooks.GiveUp(p.txs[0])
-		p.txs = slices.Delete(p.txs, 0, 1)
-	}
 	t := &tx{}
-	t.ID = p.next
-	p.next++
 	t.Skip[dir.Other()] = true
 	t.Progress[dir] = complete
-	p.txs = append(p.txs, t)
+	p.Push(p.ctx.Hooks, t, maxTxs)
 	if !t.read(data) {
 		t.Raise(malformed)
 		return
@@ -161,16 +153,6 @@ func (p *parser) message(dir app.Dir, data []byte) {
 
 // Gap implements app.Parser.
 func (p *parser) Gap(app.Dir, uint64) bool { return true }
-
-// Txs implements app.Parser.
-func (p *parser) Txs() []app.Tx { return p.txs }
-
-// Free implements app.Parser.
-func (p *parser) Free(t app.Tx) {
-	if i := slices.Index(p.txs, t); i >= 0 {
-		p.txs = slices.Delete(p.txs, i, i+1)
-	}
-}
 
 // End implements app.Parser.
 func (p *parser) End() {}

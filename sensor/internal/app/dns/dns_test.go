@@ -72,7 +72,7 @@ func TestSections(t *testing.T) {
 	p.message(app.ToClient, fromHex(t, m))
 	var names []string
 	for i := 0; ; i++ {
-		b, ok := p.txs[0].Buffer(suricata.BufDNSResponseName, app.ToClient, i, nil)
+		b, ok := p.Txs()[0].Buffer(suricata.BufDNSResponseName, app.ToClient, i, nil)
 		if !ok {
 			break
 		}
@@ -93,11 +93,11 @@ func TestEvents(t *testing.T) {
 		p := &parser{ctx: &app.Context{Flow: app.FlowInfo{UDP: true}}}
 		p.message(app.ToServer, fromHex(t, text))
 		found := false
-		for _, e := range p.txs[0].Common().Events {
+		for _, e := range p.Txs()[0].Common().Events {
 			found = found || e == want
 		}
 		if !found {
-			t.Errorf("%s: %v, want %v", text, p.txs[0].Common().Events, want)
+			t.Errorf("%s: %v, want %v", text, p.Txs()[0].Common().Events, want)
 		}
 	}
 }
@@ -110,7 +110,7 @@ func FuzzMessage(f *testing.F) {
 		p.message(app.ToClient, b)
 		var w jsonw.Writer
 		w.Object("")
-		appendLog(&w, p.txs[0], nil)
+		appendLog(&w, p.Txs()[0], nil)
 		w.Close()
 		probe(app.ToServer, b)
 	})
