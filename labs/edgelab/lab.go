@@ -69,7 +69,7 @@ func (l *lab) in(node string, args ...string) (string, error) {
 	return l.run("ip", append([]string{"netns", "exec", l.ns(node)}, args...)...)
 }
 
-// all runs commands of ip(8), one a line; %ROUTER and the like are namespaces.
+// all runs commands of ip(8), one a line.
 func (l *lab) all(lines ...string) error {
 	for _, line := range lines {
 		if _, err := l.run("ip", strings.Fields(line)...); err != nil {
