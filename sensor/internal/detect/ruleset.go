@@ -4,9 +4,11 @@
 // Rules are evaluated in one order, that of Suricata: passing before dropping
 // before alerting, those that set flowbits before those that ask for them,
 // then by priority and as they were loaded. For a packet the engine finds the
-// candidates first (group.go: by protocol and direction, then by one search
-// for the fast patterns of all rules), and evaluates those (packet.go), with
-// early exit at the first condition that fails. What a rule does after it
+// candidates first (group.go: by protocol and direction; search.go: by the fast
+// patterns in the payload, the short ones only at their ports and protocols;
+// stream.go: by those in the stream, each byte searched once; tx.go: by those in
+// a transaction's buffers), and evaluates those (packet.go), with early exit at
+// the first condition that fails. What a rule does after it
 // matched (flowbits, thresholds) is in post.go.
 package detect
 
