@@ -103,6 +103,15 @@ func TestVersion4(t *testing.T) {
 	}
 }
 
+func TestAnswerWithoutBody(t *testing.T) {
+	c := apptest.New(Protocol, 2049, nil)
+	c.Client(callOf(1, 3, 0, ""))
+	c.Server(replyOf(1, ""))
+	if e := apptest.Events(c.Session.Txs()[0]); e != "" {
+		t.Errorf("events %s", e)
+	}
+}
+
 func TestGap(t *testing.T) {
 	c := apptest.New(Protocol, 2049, nil)
 	c.Client(writing[:700])

@@ -153,7 +153,7 @@ func (p *parser) reply3(c *call, a *rpcReply, r *xdr) {
 	status := xdr{wire.Reader{B: r.B}}
 	code := status.BE32()
 	var handle []byte
-	if c.version == 3 && code == 0 {
+	if c.version == 3 && code == 0 && len(r.B) >= 4 {
 		handle = p.handles(c, r)
 	}
 	p.answer(a, code, handle)

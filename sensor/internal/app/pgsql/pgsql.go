@@ -25,7 +25,7 @@ const complete = 1
 
 // Protocol is PostgreSQL's.
 var Protocol = &app.Protocol{
-	Name: "pgsql", Transport: app.TCP, Ports: []uint16{5432}, Probe: probe, Deep: true,
+	Name: "pgsql", Transport: app.TCP, Ports: []uint16{5432}, Probe: probe, Deep: true, Off: true,
 	New:      func(c *app.Context) app.Parser { return &parser{ctx: c} },
 	Progress: [2][]string{{"request_started", "request_complete"}, {"response_started", "response_complete"}},
 	Buffers:  app.Extractors(app.ToServer, complete, suricata.BufPgSQLQuery),
