@@ -67,7 +67,7 @@ func run(rounds int, dir string) error {
 		n++
 	}
 	perSecond := float64(n) * float64(1<<21) / time.Since(begin).Seconds() / 1e6
-	r.Add(perf.Figure{Name: "scan of the session table by the owner", Value: perSecond, Unit: "M slots/s", Target: "no system calls", Reached: true})
+	r.Add(perf.Figure{Name: "scan of the session table by the owner", Value: perSecond, Unit: "M slots/s", Target: "80 % of the memory bandwidth, which is not measured here"})
 	return r.Write(os.Stdout, dir)
 }
 
