@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +29,9 @@ type journal struct {
 }
 
 func openJournal(path string, size int64, sink Sink, log *slog.Logger) (*journal, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return nil, fmt.Errorf("open events: %w", err)
+	}
 	file, err := logfile.Open(path, size)
 	if err != nil {
 		return nil, fmt.Errorf("open events: %w", err)

@@ -66,7 +66,11 @@ func (v View) Netstat(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "Proto\tRecv-Q\tSend-Q\tLocal Address\tForeign Address\tState\tRTT")
 	for _, a := range v.Listeners {
-		fmt.Fprintf(t, "tcp\t0\t0\t%s\t*\tLISTEN\t\n", a)
+		local := "*:*" // of ListenAll
+		if a.IsValid() {
+			local = a.String()
+		}
+		fmt.Fprintf(t, "tcp\t0\t0\t%s\t*\tLISTEN\t\n", local)
 	}
 	for _, c := range v.Connections {
 		fmt.Fprintf(t, "tcp\t%d\t%d\t%s\t%s\t%s\t%s\n", c.ReceiveQueue, c.SendQueue, c.Local, c.Remote, c.State, time.Duration(c.RTT))

@@ -10,6 +10,7 @@ import (
 	"github.com/hauberk/hauberk/decoy"
 	"github.com/hauberk/hauberk/event"
 	"github.com/hauberk/hauberk/internal/obs"
+	"github.com/hauberk/hauberk/netstack/nic"
 	"github.com/hauberk/hauberk/node"
 	"github.com/hauberk/hauberk/node/identity"
 )
@@ -34,6 +35,9 @@ func join(dir string, cfg *decoy.Config, log *slog.Logger) (sink decoy.Sink, lea
 		return nil, nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
+	if cfg.Queues == 0 && nic.ReceiveQueues(cfg.Interface) == 1 {
+		cfg.Queues = 1
+	}
 	if cfg.Queues != 1 { // Each queue is a process, and a node is one.
 		err = fmt.Errorf("queues %d: an enrolled decoy serves one; set queues: 1, and give the interface one by ethtool -L", cfg.Queues)
 		stop()

@@ -84,7 +84,7 @@ func Queues(c Config, stack *netstack.Config) (netstack.Queues, error) {
 	}
 	count := c.Queues
 	if count == 0 && c.Driver != Packet {
-		count = receiveQueues(c.Interface)
+		count = ReceiveQueues(c.Interface)
 	}
 	if c.Driver == Auto && count > 1 {
 		// Processes must agree: a packet socket sees all queues' frames, so there is no falling back to it with several.
@@ -96,8 +96,8 @@ func Queues(c Config, stack *netstack.Config) (netstack.Queues, error) {
 	return netstack.Queues{Count: max(1, count), Open: func(queue int) (port.Port, error) { return open(c, rules, queue, count > 1) }}, nil
 }
 
-// receiveQueues asks the driver how many receive queues there are; one that does not say has one.
-func receiveQueues(name string) int {
+// ReceiveQueues asks the driver how many receive queues there are; one that does not say has one.
+func ReceiveQueues(name string) int {
 	const getChannels = 0x3c // ETHTOOL_GCHANNELS of include/uapi/linux/ethtool.h, and its struct ethtool_channels.
 	channels := struct{ cmd, maxRx, maxTx, maxOther, maxCombined, rx, tx, other, combined uint32 }{cmd: getChannels}
 	request := struct {
