@@ -113,6 +113,9 @@ func (f *Fetcher) unchanged(ctx context.Context, r Remote, cached string) bool {
 	return strings.EqualFold(word, hex.EncodeToString(have[:]))
 }
 
+// maxRedirects is as many as net/http follows.
+const maxRedirects = 10
+
 func (f *Fetcher) get(ctx context.Context, target, header string, limit int64) ([]byte, error) {
 	q, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
@@ -126,7 +129,17 @@ func (f *Fetcher) get(ctx context.Context, target, header string, limit int64) (
 		}
 		q.Header.Set(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
-	a, err := f.Client.Do(q)
+	client := *f.Client
+	client.CheckRedirect = func(next *http.Request, via []*http.Request) error {
+		if header != "" && next.URL.Host != via[0].URL.Host {
+			return fmt.Errorf("it leads to %s, which must not see the header of the source", next.URL.Host)
+		}
+		if len(via) == maxRedirects {
+			return fmt.Errorf("more than %d redirects", maxRedirects)
+		}
+		return nil
+	}
+	a, err := client.Do(q)
 	if err != nil {
 		return nil, fmt.Errorf("fetch %s: %w", target, err)
 	}

@@ -20,8 +20,10 @@ type snapshot struct {
 	Beside     map[string][]byte // by name beside the rule file; the name is of the content
 }
 
-func (s *snapshot) equal(o *snapshot) bool {
-	return bytes.Equal(s.Rules, o.Rules) && bytes.Equal(s.Classes, o.Classes) && bytes.Equal(s.Thresholds, o.Thresholds) &&
+// has says whether writing o would change nothing: files that o has not stay as they are.
+func (s *snapshot) has(o *snapshot) bool {
+	same := func(now, next []byte) bool { return next == nil || bytes.Equal(now, next) }
+	return bytes.Equal(s.Rules, o.Rules) && same(s.Classes, o.Classes) && same(s.Thresholds, o.Thresholds) &&
 		maps.EqualFunc(s.Beside, o.Beside, bytes.Equal)
 }
 

@@ -179,7 +179,7 @@ func (c *Config) change(set *Set, next *snapshot, r *Result) error {
 		return err
 	}
 	was := compare(now, set, r)
-	if now.equal(next) {
+	if now.has(next) {
 		return c.sidMap(set)
 	}
 	if r.Enabled == 0 || r.Enabled < was/2 && !c.Force {

@@ -171,6 +171,46 @@ func TestUpdateRefusesEmptySet(t *testing.T) {
 	}
 }
 
+// TestOperatorsFilesStay: files beside the rules that no source has are neither touched nor taken for a change.
+func TestOperatorsFilesStay(t *testing.T) {
+	c := newInstallation(t)
+	local := filepath.Join(t.TempDir(), "a.rules")
+	own := filepath.Join(c.Output, "threshold.config")
+	for path, text := range map[string]string{local: "alert tcp any any -> any any (sid:1;)\n", own: "# ours\n", filepath.Join(c.Output, "classification.config"): "# ours\n"} {
+		if err := replace(path, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Local = []string{local}
+	for i, switched := range []bool{true, false} {
+		if r, err := Update(t.Context(), c); err != nil || r.Switched != switched {
+			t.Fatalf("update %d: %+v, %v", i, r, err)
+		}
+	}
+	if read(t, own) != "# ours\n" {
+		t.Error("the operator's thresholds were changed")
+	}
+}
+
+// TestSecretHeaderStaysHome: a redirect to another host does not take the header along.
+func TestSecretHeaderStaysHome(t *testing.T) {
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Key") != "" {
+			t.Error("another host saw the key")
+		}
+	}))
+	defer other.Close()
+	home := httptest.NewServer(http.RedirectHandler(other.URL+"/x.rules", http.StatusFound))
+	defer home.Close()
+	c := newInstallation(t)
+	if _, err := c.Fetcher().get(t.Context(), home.URL, "X-Key: secret", 10); err == nil || !strings.Contains(err.Error(), "must not see the header") {
+		t.Errorf("redirected: %v", err)
+	}
+	if _, err := c.Fetcher().get(t.Context(), home.URL, "", 10); err != nil {
+		t.Errorf("without a header: %v", err)
+	}
+}
+
 func TestSources(t *testing.T) {
 	server := httptest.NewServer(&publisher{asked: map[string]int{}})
 	defer server.Close()
