@@ -35,6 +35,7 @@ func wire(t *testing.T, near, namespace string) {
 func TestSensorLoop(t *testing.T) {
 	need.Root(t)
 	curl := need.Program(t, "curl")
+	chromium := need.Program(t, "chromium")
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	bin := t.TempDir()
@@ -110,6 +111,7 @@ func TestSensorLoop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	lookInBrowser(t, chromium, p, a.RuleName)
 	if a.Severity != "high" || !strings.Contains(a.Raw, "GET 10.77.0.1/dropper.sh") {
 		t.Errorf("alert %s", a.Raw)
 	}
