@@ -272,7 +272,7 @@ func (p *parser) takeChunk(n uint64) {
 		return
 	}
 	p.inData = false
-	if p.command == bdatLast {
+	if p.command == bdatLast && p.tx != nil {
 		p.tx.Progress[app.ToServer] = complete
 	}
 }
@@ -298,6 +298,9 @@ func (p *parser) mail(b []byte, last bool) int {
 		p.endMail()
 		return n
 	}
+	if p.tx == nil {
+		return n // A reply to what was asked before ended the transaction.
+	}
 	if p.tx.mail == nil {
 		if p.raw {
 			(&mailFile{p, p.tx}).Add(b[:n])
@@ -315,6 +318,9 @@ func (p *parser) mail(b []byte, last bool) int {
 func (p *parser) endMail() {
 	p.inData = false
 	p.ask(mailEnd, p.tx)
+	if p.tx == nil {
+		return
+	}
 	if p.tx.mail != nil {
 		p.tx.mail.Finish()
 	} else {

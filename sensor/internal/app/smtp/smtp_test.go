@@ -121,3 +121,27 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("HELO x\r\nBDAT 3 LAST\r\nabcRSET\r\nSTARTTLS\r\n"), []byte("220 h\r\n250 ok\r\n250 ok\r\n250 ok\r\n220 go\r\n"), []byte("\x16\x03\x01"), uint16(3))
 	apptest.Fuzz(f, Protocol, 25)
 }
+
+// TestFreedUnderWay goes on with a message whose transaction a reply to an
+// earlier command ended.
+func TestFreedUnderWay(t *testing.T) {
+	for _, x := range []struct{ begin, rest string }{
+		{"BDAT 5 LAST\r\n", "hello"},
+		{"DATA\r\n", "hello\r\n.\r\n"},
+	} {
+		c := apptest.New(Protocol, 25, nil)
+		c.Server("220 here\r\n")
+		c.Client("EHLO me\r\n")
+		c.Server("250-here\r\n250-PIPELINING\r\n250 ok\r\n")
+		c.Client("RSET\r\n" + x.begin)
+		c.Server("250 ok\r\n")
+		for len(c.Session.Txs()) > 0 {
+			c.Session.Free(c.Session.Txs()[0])
+		}
+		c.Client(x.rest)
+		c.Client("MAIL FROM:<a@b>\r\n")
+		if n := len(c.Session.Txs()); n != 1 {
+			t.Errorf("%q: %d transactions", x.begin, n)
+		}
+	}
+}
