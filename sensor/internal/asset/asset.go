@@ -163,7 +163,9 @@ func (v *Inventory) Ends(f *flow.Flow, app string) {
 			v.serves(server, f, app)
 		}
 	}
-	if v.home.Contains(client.Addr()) || v.home.Contains(server.Addr()) {
+	// A segment that nobody answers is no conversation: a scan or a flood would fill the table and the log.
+	talked := f.Proto() != packet.ProtoTCP || f.Packets[flow.ToClient] > 0
+	if talked && (v.home.Contains(client.Addr()) || v.home.Contains(server.Addr())) {
 		v.talked(client.Addr(), server, f, app)
 	}
 }

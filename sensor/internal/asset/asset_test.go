@@ -9,6 +9,7 @@ import (
 
 	"github.com/hauberk/hauberk/packet"
 	"github.com/hauberk/hauberk/sensor/internal/decode"
+	"github.com/hauberk/hauberk/sensor/internal/flow"
 	"github.com/hauberk/hauberk/sensor/internal/jsonw"
 )
 
@@ -88,6 +89,20 @@ func TestAppendTellsChangesOnce(t *testing.T) {
 	v.Begins(decoded(t, syn("10.0.0.2", 128, 1, []byte{2, 4, 5, 180, 1, 3, 3, 8, 1, 1, 4, 2})))
 	if changed := tell(); !strings.Contains(changed, `"os_guess":"Windows"`) || strings.Count(changed, "\n") != 1 {
 		t.Errorf("told after a change: %s", changed)
+	}
+}
+
+func TestUnansweredIsNoConversation(t *testing.T) {
+	v := New(prefix{netip.MustParsePrefix("10.0.0.0/8")})
+	f := &flow.Flow{Key: decoded(t, syn("10.0.0.1", 64, 1, nil)).Key, Start: 1, Last: 2, Packets: [2]uint64{3, 0}}
+	v.Ends(f, "")
+	if len(v.talks) != 0 || len(v.services) != 0 {
+		t.Errorf("%d conversations, %d services of a flow without an answer", len(v.talks), len(v.services))
+	}
+	f.Packets[flow.ToClient] = 1
+	v.Ends(f, "")
+	if len(v.talks) != 1 {
+		t.Errorf("%d conversations of a flow with an answer", len(v.talks))
 	}
 }
 
