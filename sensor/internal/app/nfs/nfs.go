@@ -298,6 +298,9 @@ func (p *parser) answer(a *rpcReply, status uint32, handle []byte) {
 
 // name remembers that of a handle.
 func (p *parser) name(handle, name []byte) {
+	if len(handle) > maxHandle {
+		return
+	}
 	if len(p.names) >= maxNames {
 		clear(p.names)
 	}

@@ -141,3 +141,22 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(callOf(5, 2, read2, strings.Repeat("h", 32)+u32(0, 10, 0))), []byte(replyOf(5, u32(0)+strings.Repeat("\x00", 68)+opaque("abc"))), []byte(nil), uint16(0))
 	apptest.Fuzz(f, Protocol, 2049)
 }
+
+// TestLongNames keeps little of names and handles that no system has.
+func TestLongNames(t *testing.T) {
+	long := strings.Repeat("n", 100<<10)
+	c := apptest.New(Protocol, 2049, nil)
+	c.Client(callOf(1, 3, lookup3, opaque("dir")+opaque(long)))
+	c.Server(replyOf(1, u32(0)+opaque(long)))
+	txs := c.Session.Txs()
+	if len(txs) != 1 {
+		t.Fatalf("%d transactions", len(txs))
+	}
+	x := txs[0].(*tx)
+	if len(x.name) != maxText {
+		t.Errorf("%d bytes of a name are kept", len(x.name))
+	}
+	if n := len(x.parser.names); n != 0 {
+		t.Errorf("%d handles are kept", n)
+	}
+}

@@ -10,6 +10,8 @@ import (
 const (
 	maxAuth   = 4096 // Of credentials and verifiers.
 	maxRecord = 16 << 20
+	maxText   = 4096 // What is kept of a name.
+	maxHandle = 128  // RFC 7530, 2.1
 )
 
 // xdr reads values of XDR (RFC 4506).
@@ -26,8 +28,11 @@ func (x *xdr) opaque() []byte {
 	return b
 }
 
-// text is a copy of opaque bytes.
-func (x *xdr) text() []byte { return bytes.Clone(x.opaque()) }
+// text is a copy of opaque bytes, of no more than maxText.
+func (x *xdr) text() []byte {
+	b := x.opaque()
+	return bytes.Clone(b[:min(len(b), maxText)])
+}
 
 // flavors are the names of kinds of authentication (IANA's registry of RPC).
 var flavors = map[uint32]string{0: "NULL", 1: "UNIX", 2: "SHORT", 3: "DH", 4: "KERB", 5: "RSA", 6: "GSS"}

@@ -169,16 +169,25 @@ func plain(b []byte) []byte {
 	return out
 }
 
+// maxText is what is kept of a string of SMB 1: the longest path there is.
+const maxText = 32 << 10
+
 // text reads a string of SMB 1 up to its end: of UTF-16 the lower bytes. at is
 // the offset of it, which UTF-16 wants even.
 func (r *record) text(from *wire.Reader, at int) []byte {
 	if !r.unicode {
-		return bytes.Clone(from.Until(0))
+		return narrow(from)
 	}
 	if at%2 == 1 {
 		from.Skip(1)
 	}
 	return wide(from)
+}
+
+// narrow reads bytes up to a zero.
+func narrow(from *wire.Reader) []byte {
+	b := from.Until(0)
+	return bytes.Clone(b[:min(len(b), maxText)])
 }
 
 // wide reads UTF-16 up to its end. At the end of a record one zero will do.
@@ -190,7 +199,7 @@ func wide(from *wire.Reader) (out []byte) {
 		}
 		if c := from.LE16(); c == 0 {
 			return out
-		} else if !from.Bad {
+		} else if !from.Bad && len(out) < maxText {
 			out = append(out, byte(c))
 		}
 	}

@@ -48,9 +48,14 @@ func kept1(command uint16) bool {
 	return true
 }
 
+// maxChain bounds the commands of one record, each of which may have strings
+// up to the record's end.
+const maxChain = 32
+
 // commands1 takes the commands of a record of SMB 1.
 func (p *parser) commands1(r *record) {
-	for at, command := header1, r.command; ; {
+	at, command := header1, r.command
+	for range maxChain {
 		if r.response {
 			p.answer1(r, command, at)
 		} else {
@@ -171,7 +176,7 @@ func (r *record) host(in *wire.Reader) *host {
 	if r.unicode && len(in.B) > 1 {
 		return &host{r.text(in, len(r.body)-len(in.B)), wide(in)}
 	}
-	return &host{bytes.Clone(in.Until(0)), bytes.Clone(in.Until(0))}
+	return &host{narrow(in), narrow(in)}
 }
 
 func (p *parser) treeConnect1(r *record, in *wire.Reader) (taken, ok bool) {
@@ -179,7 +184,7 @@ func (p *parser) treeConnect1(r *record, in *wire.Reader) (taken, ok bool) {
 	password := int(in.LE16())
 	in.Skip(2 + password)
 	name := r.text(in, 11+password)
-	service := bytes.Clone(in.Until(0))
+	service := narrow(in)
 	if in.Bad {
 		return false, false
 	}
@@ -533,7 +538,7 @@ func (p *parser) treeAnswer1(r *record, in *wire.Reader) (taken, ok bool) {
 		in.Skip(8)
 	}
 	in.Skip(2)
-	service := bytes.Clone(in.Until(0))
+	service := narrow(in)
 	in.Until(0)
 	if in.Bad || t == nil {
 		return false, !in.Bad

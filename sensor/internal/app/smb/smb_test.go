@@ -269,3 +269,17 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestChain ends a chain of commands that each begin within the one before.
+func TestChain(t *testing.T) {
+	b := []byte("\xffSMB\x24" + strings.Repeat("\x00", header1-5)) // LOCKING_ANDX
+	for range 1000 {
+		b = append(b, 2, smb1LockingAndX, 0)
+		b = le.AppendUint16(b, uint16(len(b)+2))
+	}
+	s := open()
+	(&talker{s: s, piece: 1 << 20}).say(app.ToServer, session(string(b)))
+	if n := len(s.Txs()); n != maxChain {
+		t.Errorf("%d transactions", n)
+	}
+}
