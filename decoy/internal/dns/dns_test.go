@@ -143,11 +143,22 @@ func TestMistakes(t *testing.T) {
 		head + "$INCLUDE other":            "z:3: directive",
 		head + "x TYPE9 \\# 2 00":          "z:3: TYPE9",
 		head + "a..b A 192.0.2.1":          "z:3: name",
+		head + "x CNAME \\# 1 05":          "z:3: CNAME: data of NS",
+		head + "x NS \\# 0":                "z:3: NS: data of NS",
 		"www A 192.0.2.1":                  "z: no SOA",
 	} {
 		err := NewZones().Load("example.test", "z", strings.NewReader(text))
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+}
+
+// TestWithin tells a name below a zone from one whose last label merely ends in the zone's bytes.
+func TestWithin(t *testing.T) {
+	for name, want := range map[string]bool{"\x01a\x01b\x00": true, "\x01b\x00": true, "\x03x\x01b\x00": false, "\x00": false} {
+		if got := within(name, "\x01b\x00"); got != want {
+			t.Errorf("%q: %v", name, got)
 		}
 	}
 }

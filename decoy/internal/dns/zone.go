@@ -254,6 +254,9 @@ func wireName(s, origin string) (string, error) {
 // data makes a record's data of its fields.
 func (p *parser) data(kind uint16, f []string) (b []byte, err error) {
 	if len(f) >= 2 && f[0] == `\#` {
+		if kind == typeNS || kind == typeCNAME || kind == typeSOA { // Whose names are followed, and so must be right.
+			return nil, errors.New("data of NS, CNAME and SOA are wanted in words")
+		}
 		b, err = hex.DecodeString(strings.Join(f[2:], ""))
 		if n, bad := strconv.Atoi(f[1]); err != nil || bad != nil || n != len(b) || n > 65535 {
 			return nil, fmt.Errorf("%s bytes of hexadecimal are wanted", f[1])
@@ -319,7 +322,7 @@ func (p *parser) data(kind uint16, f []string) (b []byte, err error) {
 // add keeps a record.
 func (p *parser) add(kind uint16, ttl uint32, data []byte) error {
 	z := p.zone
-	if !strings.HasSuffix(p.owner, z.apex) {
+	if !within(p.owner, z.apex) {
 		return errors.New("the name is not within the zone")
 	}
 	if len(data) > 65535 {
@@ -348,6 +351,14 @@ func (p *parser) add(kind uint16, ttl uint32, data []byte) error {
 	s.records = binary.BigEndian.AppendUint16(s.records, uint16(len(data)))
 	s.records = append(s.records, data...)
 	return nil
+}
+
+// within says whether a name is an apex or below it, label by label.
+func within(name, apex string) bool {
+	for len(name) > len(apex) {
+		name = name[1+name[0]:]
+	}
+	return name == apex
 }
 
 // finish checks the zone, and gives the names between others (empty non-terminals) a node.

@@ -19,6 +19,7 @@ const (
 	burst       = 8
 	perSecond   = 0.5
 	maxPrefixes = 16384
+	sweepEvery  = time.Second // A look at all prefixes; a flood of invented senders must not buy one with each datagram.
 )
 
 // allow takes one from the allowance of a source's prefix.
@@ -35,15 +36,16 @@ func (t *Trap) allow(source netip.Addr, now time.Time) bool {
 	defer t.mu.Unlock()
 	a := t.prefix[p]
 	if a == nil {
-		if len(t.prefix) >= maxPrefixes {
+		if len(t.prefix) >= maxPrefixes && now.Sub(t.swept) >= sweepEvery {
+			t.swept = now
 			for k, v := range t.prefix { // Whoever has been quiet may begin anew.
 				if now.Sub(v.at) > burst/perSecond*time.Second {
 					delete(t.prefix, k)
 				}
 			}
-			if len(t.prefix) >= maxPrefixes {
-				return false
-			}
+		}
+		if len(t.prefix) >= maxPrefixes {
+			return false
 		}
 		a = &allowance{left: burst, at: now}
 		t.prefix[p] = a

@@ -309,7 +309,7 @@ func mysql(t *Trap, w *watched, s *Session) error {
 		name, rest, _ := bytes.Cut(b[32:], []byte{0})
 		user = string(name)
 		if len(rest) > 0 && int(rest[0]) < len(rest) {
-			s.try(user, hex.EncodeToString(rest[1:1+rest[0]])+" salt "+hex.EncodeToString(salt), "mysql_native_password")
+			s.try(user, hex.EncodeToString(rest[1:1+int(rest[0])])+" salt "+hex.EncodeToString(salt), "mysql_native_password")
 		}
 	}
 	return mysqlPacket(w, 2, fmt.Appendf(nil, "\xff\x15\x04#28000Access denied for user '%s'@'%s' (using password: YES)", clip(user), s.Source))

@@ -81,6 +81,7 @@ type Trap struct {
 	total   int
 	sources map[netip.Addr]int
 	prefix  map[netip.Prefix]*allowance
+	swept   time.Time // When prefix was last looked through.
 }
 
 // New makes a trap that reports sessions to report, which must not wait.

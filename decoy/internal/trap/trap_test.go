@@ -229,6 +229,42 @@ func TestDatagram(t *testing.T) {
 	}
 }
 
+// TestFlood looks through a full table of prefixes once a second, not with each datagram, and takes new ones again then.
+func TestFlood(t *testing.T) {
+	tr, err := New(limits, func(*Session) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Unix(1e9, 0)
+	for i := range maxPrefixes {
+		tr.allow(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}), start)
+	}
+	late := netip.MustParseAddr("192.0.2.1")
+	for _, c := range []struct {
+		after time.Duration
+		want  bool
+	}{{15900 * time.Millisecond, false}, {16100 * time.Millisecond, false}, {17 * time.Second, true}} {
+		if got := tr.allow(late, start.Add(c.after)); got != c.want {
+			t.Errorf("after %s: %v", c.after, got)
+		}
+	}
+}
+
+// TestLongSecret takes a MySQL client's answer of 255 bytes, the longest there can be.
+func TestLongSecret(t *testing.T) {
+	login := strings.Repeat("\x00", 32) + "root\x00\xff" + strings.Repeat("x", 255)
+	s := converse(t, limits, 3306, func(c net.Conn) {
+		_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+		if until(c, "native_password\x00") {
+			_, _ = io.WriteString(c, string([]byte{byte(len(login)), byte(len(login) >> 8), 0, 1})+login)
+			_, _ = c.Read(make([]byte, 512))
+		}
+	})
+	if len(s.Credentials) != 1 || s.Credentials[0].User != "root" {
+		t.Errorf("credentials %v", s.Credentials)
+	}
+}
+
 // TestServe ends with its sessions.
 func TestServe(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
