@@ -3,7 +3,9 @@
 package logfile
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"sync"
 )
@@ -54,11 +56,14 @@ func (f *File) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// rotate begins the file anew. Where that fails, as on a full disk, the next
+// write tries again.
 func (f *File) rotate() error {
-	if err := f.file.Close(); err != nil {
+	f.size = f.limit
+	if err := f.file.Close(); err != nil && !errors.Is(err, fs.ErrClosed) {
 		return fmt.Errorf("rotate log: %w", err)
 	}
-	if err := os.Rename(f.path, f.path+".1"); err != nil {
+	if err := os.Rename(f.path, f.path+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("rotate log: %w", err)
 	}
 	return f.open()
