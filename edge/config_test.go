@@ -25,7 +25,6 @@ vips:
   - address: 203.0.113.10
     ports: 443
     scheduler: wlc
-    client_address: proxy-v2
     sorry: {address: 10.2.0.99, port: 80}
     quorum: 2
     backends: *web
@@ -42,7 +41,7 @@ func TestDecode(t *testing.T) {
 	if web.Proto != TCP || web.Scheduler.String() != "mh" || web.Mode.String() != "fullnat" || web.line != 7 {
 		t.Errorf("defaults: %+v", web)
 	}
-	if tls.Name != "tcp 203.0.113.10:443" || tls.Backends[1].Name != "big" || tls.Backends[0].weight() != 1 || tls.Client.String() != "proxy-v2" {
+	if tls.Name != "tcp 203.0.113.10:443" || tls.Backends[1].Name != "big" || tls.Backends[0].weight() != 1 {
 		t.Errorf("the second: %+v", tls)
 	}
 	if dns := &c.VIPs[2]; dns.Backends[0].Port != 53 || dns.Health.Type != "udp" {
@@ -72,6 +71,11 @@ func TestProblems(t *testing.T) {
 		{"sessions: 1024", "sessions: 16777216", "10.9.0.0/24 has 256 addresses for 8388608 sessions of 16777216 asked for (tables.sessions): a /23 is needed"},
 		{"sessions: 1024", "sessions: 1000", "slots: 1000 is not a power of two"},
 		{"mode: ipip", "mode: ipip, client_address: toa254", "client_address toa254 needs mode fullnat"},
+		{"scheduler: wlc", "client_address: proxy-v2", "does not tell the client's address yet"},
+		{"scheduler: sh", "one_packet: true", "one_packet needs proto udp and mode dr, ipip or gue"},
+		{"source: {v4: 10.2.0.1}", "source: {v4: 10.2.0.1}\nsnat: {inside: [10.2.0.0/24]}", "does no source NAT yet"},
+		{"sorry: {address: 10.2.0.99, port: 80}", "sorry: {address: 10.2.0.11, port: 8080}", "10.2.0.11:8080 is a backend and the sorry server"},
+		{"sorry: {address: 10.2.0.99,", "sorry: {address: 10.9.0.99,", "is inside the local addresses 10.9.0.0/24"},
 		{"scheduler: sh", "client_address: proxy-v1", "client_address proxy-v1 needs proto tcp"},
 		{"mode: ipip", "mode: dr, persistence_bits: 24", "persistence_bits needs scheduler sh"},
 		{"[{address: 10.2.0.20}]", "[{address: 10.2.0.20, port: 80}]", "port 80 is not the VIP's: only fullnat rewrites it"},
@@ -81,7 +85,7 @@ func TestProblems(t *testing.T) {
 		{"quorum: 2", "quorum: 9", "quorum 9, quorum_up 0: all backends together weigh 4"},
 		{"10.9.0.0/24", "10.9.0.1/24", "host bits"},
 		{"type: http,", "type: ping,", `health: type "ping" is none of`},
-		{"address: 203.0.113.11", "address: 0.0.0.0", `line 23: vip "media": address "0.0.0.0"`},
+		{"address: 203.0.113.11", "address: 0.0.0.0", `line 22: vip "media": address "0.0.0.0"`},
 		{"address: 203.0.113.11", "address: here", "unable to parse IP"},
 		{"name: dns", "name: web", "the name is also that of the VIP in line 7"},
 		{"{port: 80, type: tcp}", "{}", "its backends have no port to probe"},

@@ -21,6 +21,7 @@ import (
 
 	"github.com/hauberk/hauberk/edge/internal/health"
 	"github.com/hauberk/hauberk/edge/internal/plane"
+	"github.com/hauberk/hauberk/edge/internal/sched"
 	"github.com/hauberk/hauberk/edge/wire"
 )
 
@@ -219,6 +220,64 @@ func TestReloadIsWholeOrNothing(t *testing.T) {
 	}
 	if got := states(<-p.applied); got != "10.2.0.1=2 10.2.0.5=1 10.2.0.6=1" { // the first until its sessions are counted
 		t.Fatalf("after all: %s", got)
+	}
+}
+
+// TestFullDisk: what needs no new id is applied though nothing can be
+// written; what needs one is refused.
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	next := config(t, dir, "[{address: 10.2.0.1}, {address: 10.2.0.2}]")
+	p := &twin{}
+	e, end := begin(t, next, p, func() (Config, error) { return next, nil })
+	defer end()
+	<-p.applied
+	path := filepath.Join(dir, idsFile)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(path, 0o700); err != nil { // no file can take its place
+		t.Fatal(err)
+	}
+	if _, err := e.Drain(wire.DrainRequest{Backend: "10.2.0.1"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := states(<-p.applied); got != "10.2.0.1=2 10.2.0.2=1" {
+		t.Fatalf("after the drain: %s", got)
+	}
+	next = config(t, dir, "[{address: 10.2.0.1}, {address: 10.2.0.3}]")
+	if err := e.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "save ids") {
+		t.Fatalf("a backend whose id is not on disk: %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFirstLook: a process that takes counters over does not mistake all flows
+// there ever were, or a counter that began anew, for those of the last second.
+func TestFirstLook(t *testing.T) {
+	c := config(t, t.TempDir(), "[{address: 10.2.0.1}]")
+	c.VIPs[0].Scheduler = sched.WeightedLeast
+	e, err := New(c, Deps{
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), machine: anyMachine{},
+		open: func(plane.Options) (dataPlane, error) { return &twin{}, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const id = 1
+	for _, test := range []struct{ before, want uint64 }{{0, 0}, {3, 2}, {9, 0}} {
+		if test.before > 0 {
+			e.begun[id] = test.before
+		}
+		e.look()
+		if got := e.known.begun[id]; got != test.want {
+			t.Errorf("5 flows after %d: %d", test.before, got)
+		}
 	}
 }
 

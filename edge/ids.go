@@ -20,6 +20,7 @@ type registry struct {
 	Drained map[string]bool `json:"drained,omitempty"`
 
 	changed bool // since it was saved
+	fresh   bool // it gave ids away since it was saved: it must be before they are used
 }
 
 type vipEntry struct {
@@ -109,7 +110,7 @@ func (r *registry) adopt(c *Config) error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", v.place(), err)
 			}
-			next.VIPs[v.key()] = &vipEntry{ID: id}
+			next.VIPs[v.key()], next.fresh = &vipEntry{ID: id}, true
 		}
 		for _, b := range v.all() {
 			key := v.backendKey(b)
@@ -121,6 +122,7 @@ func (r *registry) adopt(c *Config) error {
 					return fmt.Errorf("%s: %w", v.placeOf(b), err)
 				}
 				next.Backends[key] = &backendEntry{ID: id, VIP: v.key(), To: netip.AddrPortFrom(b.Address, b.Port)}
+				next.fresh = true
 			}
 			if r.Drained[key] {
 				next.Drained[key] = true
@@ -128,6 +130,7 @@ func (r *registry) adopt(c *Config) error {
 		}
 	}
 	r.VIPs, r.Backends, r.Drained, r.changed = next.VIPs, next.Backends, next.Drained, true
+	r.fresh = r.fresh || next.fresh
 	return nil
 }
 

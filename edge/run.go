@@ -94,7 +94,7 @@ func (e *Edge) control(ctx context.Context) error {
 
 // begin applies the first state; that it cannot is the end.
 func (e *Edge) begin() error {
-	if err := e.apply(); err != nil {
+	if err := e.apply(); err != nil && !errors.Is(err, errUnsaved) {
 		return err
 	}
 	if e.deps.Ready != nil {
@@ -147,7 +147,9 @@ func (e *Edge) look() {
 			if err != nil {
 				continue // shares by sessions alone, as if no flows were to come
 			}
-			begun[id] = c.Flows - e.begun[id]
+			if before, looked := e.begun[id]; looked && c.Flows >= before { // a first look sees all flows there ever were
+				begun[id] = c.Flows - before
+			}
 			e.begun[id] = c.Flows
 		}
 	}
@@ -179,20 +181,29 @@ func (e *Edge) apply() error {
 	if err != nil {
 		return err
 	}
-	if e.applied != nil && reflect.DeepEqual(state, e.applied) {
-		return errors.Join(e.save(), e.announce())
-	}
 	// First the ids, then their use: after a crash between the two an id is
-	// known that nobody uses.
-	if err := e.save(); err != nil {
-		return err
+	// known that nobody uses. Without new ids a full disk must not keep a dead
+	// backend in the tables.
+	unsaved := e.save()
+	if unsaved != nil {
+		if e.ids.fresh {
+			return unsaved
+		}
+		unsaved = fmt.Errorf("%w: %w", errUnsaved, unsaved)
+	}
+	if e.applied != nil && reflect.DeepEqual(state, e.applied) {
+		return errors.Join(unsaved, e.announce())
 	}
 	if err := e.plane.Apply(state); err != nil {
 		return fmt.Errorf("apply state: %w", err)
 	}
 	e.applied, e.failed = state, ""
-	return e.announce()
+	return errors.Join(unsaved, e.announce())
 }
+
+// errUnsaved says that a state is applied, and a drain or the end of a backend
+// would not outlive the process.
+var errUnsaved = errors.New("applied, but not remembered")
 
 // save writes the registry if it changed.
 func (e *Edge) save() error {
@@ -206,7 +217,7 @@ func (e *Edge) save() error {
 	if err := durable.WriteFile(filepath.Join(e.cfg.DataDir, idsFile), data, 0o600); err != nil {
 		return fmt.Errorf("save ids: %w", err)
 	}
-	e.ids.changed = false
+	e.ids.changed, e.ids.fresh = false, false
 	return nil
 }
 
@@ -261,7 +272,7 @@ func (e *Edge) swap(next *Config) error {
 	before, ids := e.cfg, *e.ids
 	err := e.ids.adopt(next)
 	if err == nil {
-		e.cfg = *next
+		e.cfg, e.ids.fresh = *next, true // what is taken is on disk first
 	}
 	e.mu.Unlock()
 	if err != nil {

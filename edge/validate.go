@@ -92,9 +92,12 @@ func (v *VIP) validate(p *conf.Problems) {
 		if v.Proto != TCP {
 			p.Addf("%s: client_address %s needs proto tcp", at, v.Client)
 		}
+		if mode == plane.FullNAT && v.Proto == TCP {
+			p.Addf("%s: client_address %s: the data plane does not tell the client's address yet", at, v.Client)
+		}
 	}
-	if v.OnePacket && v.Proto != UDP {
-		p.Addf("%s: one_packet needs proto udp", at)
+	if v.OnePacket && (v.Proto != UDP || mode == plane.FullNAT) {
+		p.Addf("%s: one_packet needs proto udp and mode dr, ipip or gue", at)
 	}
 	if v.PersistenceBits != 0 && v.Scheduler != sched.Source {
 		p.Addf("%s: persistence_bits needs scheduler sh: only the client's address decides then", at)
@@ -144,6 +147,9 @@ func (v *VIP) validateBackends(p *conf.Problems) {
 	}
 	if v.Sorry != nil {
 		v.validateBackend(v.Sorry, p)
+		if to := netip.AddrPortFrom(v.Sorry.Address, v.Sorry.Port); seen[to] {
+			p.Addf("%s: %s is a backend and the sorry server", v.placeOf(v.Sorry), to)
+		}
 	}
 	if uint64(v.Quorum) > total || uint64(v.QuorumUp) > total {
 		p.Addf("%s: quorum %d, quorum_up %d: all backends together weigh %d", v.place(), v.Quorum, v.QuorumUp, total)
@@ -224,6 +230,9 @@ func (c *Config) validateBlocks(p *conf.Problems) {
 			p.Addf("snat.inside: %s has host bits set, or there are no local addresses of its family", in)
 		}
 	}
+	if len(c.SNAT.Inside) > 0 {
+		p.Addf("snat.inside: the data plane does no source NAT yet")
+	}
 	if len(c.SNAT.Inside) > plane.MaxInside {
 		p.Addf("snat.inside: %d prefixes, at most %d", len(c.SNAT.Inside), plane.MaxInside)
 	}
@@ -254,8 +263,8 @@ func (c *Config) validateRoom(v *VIP, p *conf.Problems) {
 		if !block.IsValid() {
 			p.Addf("%s: fullnat needs local addresses of its family", v.place())
 		}
-		for i := range v.Backends {
-			if b := &v.Backends[i]; block.IsValid() && block.Contains(b.Address) {
+		for _, b := range v.all() {
+			if block.IsValid() && block.Contains(b.Address) {
 				p.Addf("%s: is inside the local addresses %s", v.placeOf(b), block)
 			}
 		}
@@ -263,8 +272,7 @@ func (c *Config) validateRoom(v *VIP, p *conf.Problems) {
 			p.Addf("%s: is inside the local addresses %s", v.place(), block)
 		}
 	case plane.IPIP, plane.GUE:
-		for i := range v.Backends {
-			b := &v.Backends[i]
+		for _, b := range v.all() {
 			if b.Address.Is4() && !c.Source.V4.IsValid() || b.Address.Is6() && !c.Source.V6.IsValid() {
 				p.Addf("%s: %s needs a source address of its family", v.placeOf(b), mode)
 			}
