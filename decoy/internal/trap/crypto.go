@@ -112,7 +112,7 @@ func secure(t *Trap, w *watched, s *Session) error {
 		return err
 	}
 	first := inner.peek(wait, time.Now().Add(t.limits.Time))
-	defer func() { w.show(inner.seen()) }() // The words, not the cipher.
+	defer func() { w.show(inner.seen(), inner.in) }() // The words, not the cipher.
 	if isHTTP(first) {
 		s.Service = "https"
 		return web(t, inner, s)

@@ -189,7 +189,7 @@ func (w *watched) tell(s *Session, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s.Received, s.Sent = w.in, w.out
-	s.Transcript, s.Cut = printable(w.kept), w.in > int64(len(w.kept))
+	s.Transcript, s.Cut = printable(w.kept), w.hidden+w.in > int64(len(w.kept))
 	if w.in > 0 {
 		s.Payload = hex.EncodeToString(w.sum.Sum(nil))
 	}
@@ -233,6 +233,7 @@ type watched struct {
 	mu      sync.Mutex // SSH reads on for a moment when its session is over.
 	left    int64
 	in, out int64
+	hidden  int64 // Added to in: how many bytes the transcript is of.
 	kept    []byte
 	sum     hash.Hash
 }
@@ -250,11 +251,11 @@ func (w *watched) seen() []byte {
 	return bytes.Clone(w.kept)
 }
 
-// show makes other bytes the transcript.
-func (w *watched) show(b []byte) {
+// show makes other bytes the transcript, of so many that there were.
+func (w *watched) show(b []byte, of int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.kept = b
+	w.kept, w.hidden = b, of-w.in
 }
 
 // Read reads, within the limit.
