@@ -121,6 +121,7 @@ type side struct {
 	kinds      uint16 // A bit for each kind of frame.
 	frames     int
 	fields     []field
+	held       int // Bytes of fields.
 	settings   []setting
 	errors     []uint32
 	goaway     bool // The first error is that of a frame GOAWAY.

@@ -182,3 +182,40 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(preface+frame(kindData, flagPadded|flagEndStream, 3, "\x01ab")), []byte(frame(kindReset, 0, 1, "\x00\x00\x00\x01")), []byte{}, uint16(0))
 	apptest.Fuzz(f, Protocol, 80)
 }
+
+// TestHeaderBomb keeps no more of headers than there is room for, though a byte
+// stands for thousands of theirs, and has the room again once they are freed.
+func TestHeaderBomb(t *testing.T) {
+	var first bytes.Buffer
+	e := hpack.NewEncoder(&first)
+	if err := e.WriteField(hpack.HeaderField{Name: "x", Value: strings.Repeat("a", 3999)}); err != nil {
+		t.Fatal(err)
+	}
+	const again = "\xbe" // The newest entry of the table (RFC 7541 section 6.1).
+	talk := apptest.New(Protocol, 80, nil)
+	talk.Client(preface + frame(kindHeaders, flagEndHeaders, 1, first.String()))
+	stream := uint32(3)
+	bomb := func() {
+		for range 100 {
+			talk.Client(frame(kindHeaders, flagEndHeaders, stream, strings.Repeat(again, 50)))
+			stream += 2
+		}
+	}
+	held := func() (n int) {
+		for _, x := range talk.Session.Txs() {
+			for _, f := range x.(*tx).sides[app.ToServer].fields {
+				n += len(f.name) + len(f.value)
+			}
+		}
+		return n
+	}
+	for range 2 {
+		bomb()
+		if n := held(); n > maxHeaders || n < maxHeaders-4000 {
+			t.Errorf("%d bytes of headers are held", n)
+		}
+		for len(talk.Session.Txs()) > 0 {
+			talk.Session.Free(talk.Session.Txs()[0])
+		}
+	}
+}

@@ -18,6 +18,9 @@ const (
 	maxWhole = 64 << 10
 	maxKept  = 4 << 20 // Bytes of bodies that all streams hold.
 	maxBody  = 1 << 20 // Of one of them.
+	// maxHeaders is the bytes of headers that all streams hold: one byte of a
+	// compressed header may stand for maxString of them.
+	maxHeaders = 8 << 20
 	// maxUndone bounds the bytes that compressed bodies become.
 	maxUndone = 32 << 20
 	maxLayers = 2
@@ -47,7 +50,8 @@ type parser struct {
 	ctx    *app.Context
 	lanes  [2]lane
 	files  uint32
-	kept   int
+	kept   int // Bytes of bodies
+	held   int // and of headers.
 	budget coding.Budget
 }
 
@@ -94,6 +98,9 @@ func (p *parser) add(stream uint32) *tx {
 	t := &tx{stream: stream}
 	if stream == 0 {
 		t.Progress = [2]uint8{complete, complete}
+	}
+	if list := p.Txs(); len(list) >= maxTxs {
+		p.release(list[0].(*tx))
 	}
 	if p.Push(p.ctx.Hooks, t, maxTxs) {
 		t.Raise(tooManyStreams)
@@ -364,8 +371,7 @@ func (p *parser) block(t *tx, dir app.Dir, l *lane, h *head) {
 
 func (p *parser) headers(t *tx, dir app.Dir, fields []field) {
 	s := &t.sides[dir]
-	room := max(0, maxFields-len(s.fields))
-	s.fields = append(s.fields, fields[:min(room, len(fields))]...)
+	p.keep(t, s, fields)
 	var authority, host []byte
 	for i := range fields {
 		switch f := &fields[i]; {
@@ -383,18 +389,42 @@ func (p *parser) headers(t *tx, dir app.Dir, fields []field) {
 	}
 }
 
+// keep appends headers to those of a stream's side, while there is room.
+func (p *parser) keep(t *tx, s *side, fields []field) {
+	for _, f := range fields {
+		n := len(f.name) + len(f.value)
+		if len(s.fields) >= maxFields || t.gone {
+			return
+		}
+		if p.held+n > maxHeaders {
+			t.Raise(headersTooLong)
+			return
+		}
+		p.held += n
+		s.held += n
+		s.fields = append(s.fields, f)
+	}
+}
+
 // Free implements app.Parser.
 func (p *parser) Free(x app.Tx) {
 	t, ok := x.(*tx)
 	if !ok {
 		return // Of another protocol that the flow had.
 	}
+	p.release(t)
+	p.Queue.Free(x)
+}
+
+// release gives back what a transaction holds of the flow's room.
+func (p *parser) release(t *tx) {
 	for dir := range t.sides {
-		p.kept -= len(t.sides[dir].body)
-		t.sides[dir].body = nil
+		s := &t.sides[dir]
+		p.kept -= len(s.body)
+		p.held -= s.held
+		s.body, s.held = nil, 0
 	}
 	t.gone = true
-	p.Queue.Free(x)
 }
 
 // Gap implements app.Parser. Only the bytes of a body may be lost: without

@@ -72,12 +72,15 @@ func (m *Message) scan(data []byte) {
 	if !m.config.URLs || len(data) == 0 {
 		return
 	}
+	waited := len(m.text)
 	m.text = append(m.text, data...)
-	n := bytes.LastIndexByte(m.text, '\n') + 1
-	if n == 0 {
-		if len(m.text) <= maxText {
-			return
-		}
+	n := bytes.LastIndexByte(data, '\n') + 1 // There is none in what waited.
+	switch {
+	case n > 0:
+		n += waited
+	case len(m.text) <= maxText:
+		return
+	default:
 		n = len(m.text)
 	}
 	m.find(m.text[:n])
