@@ -111,7 +111,7 @@ func secure(t *Trap, w *watched, s *Session) error {
 	if err != nil {
 		return err
 	}
-	first := inner.peek(wait, time.Now().Add(t.limits.Time))
+	first := inner.peek(wait, s.Time.Add(t.limits.Time))
 	defer func() { w.show(inner.seen(), inner.in) }() // The words, not the cipher.
 	if isHTTP(first) {
 		s.Service = "https"
