@@ -94,18 +94,21 @@ type tx struct {
 	app.State
 	request   *message // nil: there was none.
 	responses []*message
+	held      int // Bytes that the responses were.
 }
 
 // Limits of what is kept.
 const (
 	maxTxs       = 256
 	maxResponses = 1024
+	maxHeld      = 8 << 20 // Bytes that the responses of a flow were.
 )
 
 type parser struct {
 	app.Queue
 	ctx       *app.Context
 	startsTLS bool // The client asked for TLS.
+	held      int  // Bytes that the responses were.
 }
 
 // Parse implements app.Parser.
@@ -124,7 +127,7 @@ func (p *parser) Parse(in *app.Input) (consumed, need int) {
 			p.ctx.Hooks.Stop(false)
 			return len(in.Data), 0
 		}
-		t := p.take(in.Dir, m)
+		t := p.take(in.Dir, m, size)
 		frame := app.Frame{Kind: framePDU, Dir: in.Dir, Offset: in.Offset + uint64(consumed), Size: int64(size)}
 		frame.Tx, frame.HasTx = t.ID+1, true // Upstream counts them from 1 here.
 		p.ctx.Hooks.Frame(frame)
@@ -142,6 +145,9 @@ func (p *parser) raise(e app.EventID) {
 
 func (p *parser) add(m *message) *tx {
 	t := &tx{}
+	if list := p.Txs(); len(list) >= maxTxs {
+		p.release(list[0])
+	}
 	if p.Push(p.ctx.Hooks, t, maxTxs) {
 		t.Raise(tooManyTxs)
 	}
@@ -151,8 +157,22 @@ func (p *parser) add(m *message) *tx {
 	return t
 }
 
-// take puts a message into its transaction.
-func (p *parser) take(dir app.Dir, m *message) *tx {
+// Free implements app.Parser.
+func (p *parser) Free(x app.Tx) {
+	p.release(x)
+	p.Queue.Free(x)
+}
+
+// release gives back what a transaction holds of the flow's room.
+func (p *parser) release(x app.Tx) {
+	if t, ok := x.(*tx); ok { // Else it is of a protocol the flow had before.
+		p.held -= t.held
+		t.held = 0
+	}
+}
+
+// take puts a message of size bytes into its transaction.
+func (p *parser) take(dir app.Dir, m *message, size int) *tx {
 	const startTLS = "1.3.6.1.4.1.1466.20037"
 	if dir == app.ToServer {
 		t := p.add(m)
@@ -177,7 +197,9 @@ func (p *parser) take(dir app.Dir, m *message) *tx {
 		return t
 	}
 	t := p.Txs()[i].(*tx)
-	if len(t.responses) < maxResponses {
+	if len(t.responses) < maxResponses && (m.last() || p.held+size <= maxHeld) {
+		p.held += size
+		t.held += size
 		t.responses = append(t.responses, m)
 	} else {
 		t.Raise(tooManyResponses)

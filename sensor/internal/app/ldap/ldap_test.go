@@ -1,6 +1,7 @@
 package ldap
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/hauberk/hauberk/sensor/internal/app"
@@ -87,4 +88,25 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(bind), []byte(bound), []byte(search), uint16(0))
 	f.Add([]byte(search), []byte(entry+done), []byte(startTLS), uint16(3))
 	apptest.Fuzz(f, Protocol, 389)
+}
+
+// TestHeld keeps no more of a search that does not end than there is room for.
+func TestHeld(t *testing.T) {
+	long := func(tag byte, data string) string {
+		return string([]byte{tag, 0x83, byte(len(data) >> 16), byte(len(data) >> 8), byte(len(data))}) + data
+	}
+	big := long(0x30, tlv(2, "\x02")+long(0x64, long(4, strings.Repeat("n", 500<<10))+tlv(0x30, "")))
+	c := apptest.New(Protocol, 389, nil)
+	for range 2 {
+		c.Client(search)
+		for range 20 {
+			c.Server(big)
+		}
+		c.Server(done)
+		x := c.Session.Txs()[0].(*tx)
+		if n := len(x.responses); n != maxHeld/len(big)+1 || x.Progress != [2]uint8{complete, complete} {
+			t.Errorf("%d responses are kept, progress %v", n, x.Progress)
+		}
+		c.Session.Free(x)
+	}
 }
