@@ -257,6 +257,22 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// TestSmallerTables: ids that no longer fit are given anew.
+func TestSmallerTables(t *testing.T) {
+	c := config(t, "x", "[{address: 10.2.0.1}]")
+	r := newRegistry()
+	v := &c.VIPs[0]
+	r.VIPs[v.key()] = &vipEntry{ID: 5000}
+	r.Backends[v.backendKey(&v.Backends[0])] = &backendEntry{ID: 60000, VIP: v.key()}
+	r.Backends["old"] = &backendEntry{ID: 60001, VIP: v.key()}
+	if err := r.adopt(&c); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Backends) != 1 || r.Backends[v.backendKey(&v.Backends[0])].ID != 1 || r.VIPs[v.key()].ID != 1 || !r.fresh {
+		t.Errorf("after the tables shrank: %+v", r)
+	}
+}
+
 // TestFirstLook: a process that takes counters over does not mistake all flows
 // there ever were, or a counter that began anew, for those of the last second.
 func TestFirstLook(t *testing.T) {

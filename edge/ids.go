@@ -85,15 +85,23 @@ func (v *VIP) backendKey(b *Backend) string {
 }
 
 // adopt gives everything in the configuration an id and marks the rest gone.
+// Ids beyond smaller tables than the last process had are forgotten: tables of
+// another size begin empty, so no session refers to them.
 // On an error the registry is as it was.
 func (r *registry) adopt(c *Config) error {
 	next := &registry{VIPs: map[string]*vipEntry{}, Backends: map[string]*backendEntry{}, Drained: map[string]bool{}}
 	usedVIPs, usedBackends := map[uint32]bool{}, map[uint32]bool{}
 	for key, v := range r.VIPs {
+		if v.ID >= uint32(c.Tables.VIPs) {
+			continue
+		}
 		next.VIPs[key] = &vipEntry{ID: v.ID, Gone: true}
 		usedVIPs[v.ID] = true
 	}
 	for key, b := range r.Backends {
+		if b.ID >= uint32(c.Tables.Backends) {
+			continue
+		}
 		gone := *b
 		gone.Gone = true
 		next.Backends[key] = &gone
