@@ -50,7 +50,8 @@ const (
 // What is kept of a message.
 const (
 	maxHeaders     = 1024
-	maxHeaderBytes = 64 << 10 // Of one header.
+	maxHeaderBytes = 64 << 10 // Of one header,
+	maxAllBytes    = 1 << 20  // of those of one part.
 	maxDepth       = 64       // Of parts in parts.
 	maxFound       = 256      // Attachments and URLs, each.
 )
@@ -93,7 +94,8 @@ type Message struct {
 	config     *Config
 	sink       Sink
 	state      state
-	part       []Header // Those under way.
+	part       []Header // Those under way,
+	size       int      // and their bytes.
 	boundaries [][]byte // From the outside in, with the two hyphens.
 	anomalies  Anomaly
 
@@ -128,7 +130,8 @@ func (m *Message) Line(line, end []byte) Anomaly {
 		m.headersEnd()
 	case m.state == header && (line[0] == ' ' || line[0] == '\t'):
 		h := &m.part[len(m.part)-1]
-		if len(h.Value)+len(line) <= maxHeaderBytes {
+		if len(h.Value)+len(line) <= maxHeaderBytes && m.size+len(line) <= maxAllBytes {
+			m.size += len(line)
 			h.Value = append(h.Value, line[1:]...)
 		}
 	default:
@@ -139,9 +142,10 @@ func (m *Message) Line(line, end []byte) Anomaly {
 
 func (m *Message) headerLine(line []byte) {
 	name, value, ok := bytes.Cut(line, []byte{':'})
-	if !ok || len(m.part) >= maxHeaders {
+	if !ok || len(m.part) >= maxHeaders || m.size+len(line) > maxAllBytes {
 		return
 	}
+	m.size += len(line)
 	m.state = header
 	value = bytes.TrimLeft(value, spaces)
 	if len(name) > maxName {
@@ -159,7 +163,7 @@ func (m *Message) headersEnd() {
 	if m.Headers == nil {
 		m.Headers = m.part
 	}
-	m.part = nil
+	m.part, m.size = nil, 0
 	if inner { // A message in a part: its headers follow.
 		m.restart()
 		return
@@ -172,7 +176,7 @@ func (m *Message) headersEnd() {
 
 // restart begins a part.
 func (m *Message) restart() {
-	m.state, m.part = start, nil
+	m.state, m.part, m.size = start, nil, 0
 	m.filename, m.kind, m.encoding = nil, message, plain
 	m.base64, m.quoted, m.end, m.text = base64{}, quoted{}, nil, m.text[:0]
 }

@@ -136,3 +136,22 @@ func FuzzMessage(f *testing.F) {
 		}
 	})
 }
+
+// TestManyHeaders keeps no more of headers than there is room for.
+func TestManyHeaders(t *testing.T) {
+	m := New(&Config{}, nil)
+	for range maxHeaders {
+		m.Line([]byte("X: y"), nil)
+		for range 20 {
+			m.Line(append([]byte{' '}, make([]byte, 3000)...), nil)
+		}
+	}
+	m.Line(nil, nil)
+	n := 0
+	for _, h := range m.Headers {
+		n += len(h.Name) + len(h.Value)
+	}
+	if n > maxAllBytes || n < maxAllBytes/2 {
+		t.Errorf("%d bytes are kept", n)
+	}
+}
