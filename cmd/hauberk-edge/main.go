@@ -77,6 +77,9 @@ func code(stderr io.Writer, err error) int {
 func balance(cfg edge.Config, path string, log *slog.Logger) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	hup := make(chan os.Signal, 1) // before anything: a SIGHUP that nobody waits for ends the process
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	e, err := edge.New(cfg, edge.Deps{
 		Log: log, Version: version, Reload: func() (edge.Config, error) { return edge.Load(path) },
 		Ready: func(text string) {
@@ -89,9 +92,6 @@ func balance(cfg edge.Config, path string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
