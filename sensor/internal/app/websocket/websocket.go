@@ -70,7 +70,8 @@ type lane struct {
 	message    []byte // Of a message whose end is not there.
 	open       bool   // There is one.
 	compressed bool
-	window     []byte // The last plain bytes, which what follows may repeat.
+	window     []byte // Plain bytes; what follows may repeat the last maxWindow.
+	inflater   io.ReadCloser
 }
 
 type parser struct {
@@ -188,13 +189,19 @@ func (p *parser) message(l *lane, t *tx) {
 // inflate undoes the compression of a message (RFC 7692 section 7.2.2), as far
 // as it goes.
 func (l *lane) inflate(data []byte, most int) []byte {
-	r := flate.NewReaderDict(io.MultiReader(bytes.NewReader(data), bytes.NewReader([]byte{0, 0, 0xff, 0xff})), l.window)
-	plain, err := io.ReadAll(io.LimitReader(r, int64(most)))
+	in := io.MultiReader(bytes.NewReader(data), bytes.NewReader([]byte{0, 0, 0xff, 0xff}))
+	dict := l.window[max(0, len(l.window)-maxWindow):]
+	if r, ok := l.inflater.(flate.Resetter); !ok || r.Reset(in, dict) != nil {
+		l.inflater = flate.NewReaderDict(in, dict)
+	}
+	plain, err := io.ReadAll(io.LimitReader(l.inflater, int64(most)))
 	if err != nil && len(plain) == 0 {
 		return data
 	}
 	l.window = append(l.window, plain...)
-	l.window = bytes.Clone(l.window[max(0, len(l.window)-maxWindow):])
+	if n := len(l.window) - maxWindow; n > maxWindow { // Not for every small message.
+		l.window = l.window[:copy(l.window, l.window[n:])]
+	}
 	return plain
 }
 

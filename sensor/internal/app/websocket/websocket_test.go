@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/flate"
 	"encoding/binary"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -108,4 +109,22 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(frame(0x89, 3, "ping")+frame(0x01, 3, "half")), []byte(frame(0xc1, 0, z[0])+frame(0xc1, 0, z[1])), []byte(frame(0x80, 3, "whole")), uint16(3))
 	f.Add([]byte("\x82\xff\x00\x00\x00\x01\x00\x00\x00\x00abcdxyz"), []byte{}, []byte{}, uint16(0))
 	apptest.Fuzz(f, wrapped, 80)
+}
+
+// TestSmallMessages undoes the compression of small messages with little memory
+// for each.
+func TestSmallMessages(t *testing.T) {
+	l := &lane{window: make([]byte, maxWindow)}
+	const messages, most = 1000, 8 << 10
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range messages {
+		if got := l.inflate([]byte("\x4a\x04\x00"), 100); string(got) != "a" {
+			t.Fatalf("%q", got)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if n := (after.TotalAlloc - before.TotalAlloc) / messages; n > most {
+		t.Errorf("%d bytes for each", n)
+	}
 }
