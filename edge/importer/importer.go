@@ -36,7 +36,7 @@ type vip struct {
 	Sorry           *backend  `yaml:"sorry,omitempty,flow"`
 	Backends        []backend `yaml:"backends"`
 
-	healthLine int
+	healthLine, opsLine int
 }
 
 type backend struct {
@@ -100,6 +100,12 @@ func Read(r io.Reader) ([]byte, []Note, error) {
 		vips = readIPVS(data, &n)
 	} else if vips, err = readKeepalived(data, &n); err != nil {
 		return nil, nil, err
+	}
+	for _, v := range vips {
+		if v.OnePacket && v.Mode == "fullnat" {
+			n.add(v.opsLine, "ops", "needs dr or a tunnel: with fullnat the answer needs a session; it is given up")
+			v.OnePacket = false
+		}
 	}
 	out := struct {
 		VIPs []*vip `yaml:"vips"`
@@ -259,7 +265,7 @@ func service(f []string, line int, n *notes) (*vip, string) {
 			}
 			v.PersistenceBits = bits
 		case "-o", "--ops":
-			v.OnePacket = true
+			v.OnePacket, v.opsLine = true, line
 		default:
 			n.add(line, strings.TrimSpace(flag+" "+value), "has no counterpart")
 		}

@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -159,4 +160,12 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestOnePacketNeedsNoAnswer: what the edge would refuse is not written.
+func TestOnePacketNeedsNoAnswer(t *testing.T) {
+	out, notes, err := Read(strings.NewReader("-A -u 203.0.113.10:53 -s rr -o\n-a -u 203.0.113.10:53 -r 10.0.2.11:53 -m -w 1\n"))
+	if err != nil || strings.Contains(string(out), "one_packet") || len(notes) != 1 || !strings.Contains(fmt.Sprint(notes[0]), "needs dr or a tunnel") {
+		t.Errorf("%v, %v\n%s", err, notes, out)
+	}
 }

@@ -193,7 +193,7 @@ func virtualServer(s *statement, n *notes) *vip {
 			}
 			v.PersistenceBits = bits
 		case "ops":
-			v.OnePacket = true
+			v.OnePacket, v.opsLine = true, b.line
 		case "quorum":
 			v.number(b, n, &v.Quorum)
 		case "hysteresis":
